@@ -12,7 +12,7 @@ import zoneinfo
 
 # The answers enter as data: JSON in a raw string, in which no answer can end the literal, since
 # tojson writes every ' as an escape.
-ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # PostgreSQL's limit for a name, which the database is given (NAMEDATALEN - 1).
 LONGEST_SLUG = 63
@@ -66,5 +66,5 @@ def problems(answers: dict[str, str]) -> list[str]:
 if __name__ == "__main__":
     found = problems(ANSWERS)
     for problem in found:
-        print(f"ERROR: {problem}", file=sys.stderr)
+        print(f"Not rendered: {problem}", file=sys.stderr)
     sys.exit(1 if found else 0)

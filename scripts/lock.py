@@ -30,7 +30,9 @@ def compile_lock(source: Path, target: Path, python_version: str) -> None:
     # In the folder of the source: the notes in a lock then name files, not folders.
     local = source.with_suffix(".txt")
     local.write_bytes(target.read_bytes() if target.exists() else b"")
-    subprocess.run([*command, "--output-file", local.name, source.name], cwd=source.parent, check=True)
+    subprocess.run(
+        [*command, "--output-file", local.name, source.name], cwd=source.parent, check=True
+    )
     if local != target:
         target.write_bytes(local.read_bytes())
 
@@ -40,13 +42,20 @@ def main() -> None:
     compile_lock(ROOT / "requirements-dev.in", ROOT / "requirements-dev.txt", "3.11")
     LOCKS.mkdir(parents=True, exist_ok=True)
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    for name in ("build.txt", *(
-        f"{django}-{driver}{suffix}.txt"
-        for django, driver in itertools.product(questions["django_version"], questions["postgres_driver"])
-        for suffix in ("", "-dev")
-    )):
+    for name in (
+        "build.txt",
+        *(
+            f"{django}-{driver}{suffix}.txt"
+            for django, driver in itertools.product(
+                questions["django_version"], questions["postgres_driver"]
+            )
+            for suffix in ("", "-dev")
+        ),
+    ):
         (LOCKS / name).touch()
-    for django, driver in itertools.product(questions["django_version"], questions["postgres_driver"]):
+    for django, driver in itertools.product(
+        questions["django_version"], questions["postgres_driver"]
+    ):
         with tempfile.TemporaryDirectory() as folder:
             project = Path(
                 cookiecutter(
@@ -60,7 +69,9 @@ def main() -> None:
             oldest = OLDEST_PYTHON[django]
             compile_lock(project / "requirements-build.in", LOCKS / "build.txt", oldest)
             compile_lock(project / "requirements.in", LOCKS / f"{django}-{driver}.txt", oldest)
-            compile_lock(project / "requirements-dev.in", LOCKS / f"{django}-{driver}-dev.txt", oldest)
+            compile_lock(
+                project / "requirements-dev.in", LOCKS / f"{django}-{driver}-dev.txt", oldest
+            )
             print(f"Django {django}, {driver}: locked")
 
 

@@ -8,3 +8,6 @@ threads = 4
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 accesslog = "-"
 control_socket_disable = True
+# With --reload, in development, every module is watched. Alone, gunicorn watches those imported so
+# far, and Django imports the views at the first request: an edit soon after it would be missed.
+reload_extra_files = ["**/*.py"]

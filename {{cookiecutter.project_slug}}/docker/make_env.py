@@ -5,6 +5,7 @@ project's folder becomes the user that the development container runs as.
 """
 
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -13,18 +14,16 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def fill(example: str, values: dict[str, str]) -> str:
-    """Return the text of .env.example with each empty `NAME=` that values knows filled in."""
-    lines = []
-    for line in example.splitlines():
-        name, equals, value = line.partition("=")
-        lines.append(f"{name}={values[name]}" if equals and not value and name in values else line)
-    return "\n".join(lines) + "\n"
+    """Return the text of .env.example with each empty `NAME=` in values filled in."""
+    for name, value in values.items():
+        example = re.sub(rf"^{name}=$", f"{name}={value}", example, flags=re.MULTILINE)
+    return example
 
 
 def fresh_values(owner: os.stat_result) -> dict[str, str]:
     """Return new secrets and the ids of the folder's owner, as strings for .env.
 
-    The secrets are hexadecimal: no character of theirs means anything to Compose, a shell or a URL.
+    The secrets are hexadecimal, which means nothing to Compose, a shell or a URL.
     """
     windows = os.name == "nt"
     return {
@@ -39,7 +38,7 @@ def main() -> int:
     """Write .env, readable by its owner only. Return the exit status."""
     env = PROJECT / ".env"
     owner = PROJECT.stat()
-    text = fill((PROJECT / ".env.example").read_text(encoding="utf-8"), fresh_values(owner))
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     try:
         # O_EXCL: made by this call or not at all, and never readable by others in between.
         descriptor = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -50,7 +49,7 @@ def main() -> int:
         print(f".env cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
     with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.write(fill(example, fresh_values(owner)))
     if hasattr(os, "chown"):
         os.chown(env, owner.st_uid, owner.st_gid)
     print("Made .env with a new SECRET_KEY and a new POSTGRES_PASSWORD.")

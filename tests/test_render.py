@@ -1,0 +1,118 @@
+"""Any choice of answers renders a clean project: what the real tools say of it."""
+
+import itertools
+import json
+import re
+import subprocess
+
+import pytest
+from project import ROOT
+
+QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+CHOICES = {
+    name: choices
+    for name, choices in QUESTIONS.items()
+    if isinstance(choices, list) and not name.startswith("_")
+}
+COMBINATIONS = [
+    dict(zip(CHOICES, answers, strict=True)) for answers in itertools.product(*CHOICES.values())
+]
+
+
+def test_questions_are_all_prompted_and_every_choice_is_explained():
+    prompts = QUESTIONS["__prompts__"]
+    asked = [name for name in QUESTIONS if not name.startswith("_")]
+    assert list(prompts) == asked
+    for name, choices in CHOICES.items():
+        assert list(prompts[name]) == ["__prompt__", *choices]
+
+
+@pytest.mark.parametrize("answers", COMBINATIONS, ids=lambda answers: "-".join(answers.values()))
+def test_every_combination_is_clean(bake, answers):
+    project = bake(**answers)
+
+    for name, path in project.files().items():
+        content = path.read_bytes()
+        assert b"\r" not in content, f"{name} has line endings other than LF"
+        assert b"cookiecutter" not in content, f"{name} has words of the template left in it"
+        if name.endswith("__init__.py") and not content:
+            continue
+        assert content.endswith(b"\n") and not content.endswith(b"\n\n"), f"{name} ends badly"
+        assert not re.search(rb"[ \t]\n", content), f"{name} has blanks at the end of a line"
+        blank_lines = rb"\n\n\n\n" if name.endswith((".py", "Dockerfile")) else rb"\n\n\n"
+        assert blank_lines not in content, f"{name} has too many blank lines"
+
+    project.run("ruff", "check", "--no-cache", "app", "docker")
+    project.run("ruff", "format", "--no-cache", "--check", "app", "docker")
+    project.run("hadolint", "Dockerfile")
+    project.run("yamllint", "--strict", "--config-file", ROOT / "tests/yamllint.yaml", ".")
+    compose_files = [name for name in project.files() if re.fullmatch(r"compose.*\.yaml", name)]
+    project.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose_files)
+    assert f"python:{answers['python_version']}-" in project.read("Dockerfile")
+    assert f"postgres:{answers['postgres_version']}-" in project.read("compose.yaml")
+    locked = re.findall(r"^([a-z0-9-]+)==([\d.]+)", project.read("requirements.txt"), re.MULTILINE)
+    assert answers["postgres_driver"] in dict(locked)
+    assert dict(locked)["django"].startswith(answers["django_version"] + ".")
+
+
+def test_templates_are_clean(bake):
+    bake().run("djlint", "--check", "--lint", "--profile=django", "--indent=2", "app")
+
+
+def test_the_data_lies_where_each_major_version_keeps_it(bake):
+    # PostgreSQL 18 moved its volume; a wrong mount loses the data with the container.
+    for version in CHOICES["postgres_version"]:
+        mount = "/var/lib/postgresql" + ("/data" if int(version) < 18 else "")
+        volumes = re.findall(r"db_data:(\S+)", bake(postgres_version=version).read("compose.yaml"))
+        assert volumes == [mount]
+
+
+@pytest.mark.parametrize(
+    "name", ["Sparks & Co", 'Say "hi"', "It's", "back\\slash", "$HOME #1", "Café ☕ 🎉", "100 %d"]
+)
+def test_text_comes_through_as_it_was_typed(bake, name):
+    project = bake(project_name=name, project_slug="text", description=f"On {name}")
+
+    namespace = {}
+    settings = project.read("app/config/settings.py")
+    exec("\n".join(re.findall(r"^PROJECT_.*", settings, re.MULTILINE)), namespace)  # noqa: S102
+    assert namespace["PROJECT_NAME"] == name
+    assert namespace["PROJECT_DESCRIPTION"] == f"On {name}"
+    assert project.read("README.md").startswith(f"# {name}\n")
+    project.run("python", "-m", "compileall", "-q", "app")
+
+
+def test_a_long_name_leaves_room_for_the_names_derived_from_it(bake):
+    # PostgreSQL allows 63 characters; Django's tests put test_ before the name of the database.
+    project = bake(project_slug="a" * 63)
+    assert len("test_" + project.setting("POSTGRES_DB")) <= 63
+
+
+@pytest.mark.parametrize("django", CHOICES["django_version"])
+@pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
+def test_every_lock_pins_what_is_asked_for_and_names_no_address(bake, django, driver):
+    project = bake(django_version=django, postgres_driver=driver)
+
+    for name in ("requirements", "requirements-dev", "requirements-build"):
+        lock = project.read(f"{name}.txt")
+        assert "://" not in lock
+        pins = re.split(r"\n(?=[a-z])", lock.partition("make lock\n")[2].strip())
+        assert all(re.match(r"\S+==\S+ (; [^\\]+ )?\\\n    --hash=sha256:", pin) for pin in pins)
+        asked = re.findall(r"^([a-z][a-z0-9-]*)", project.read(f"{name}.in"), re.MULTILINE)
+        assert set(asked) <= {pin.partition("==")[0] for pin in pins}
+
+
+def test_the_repository_is_clean():
+    for command in (
+        ["make", "lint"],
+        ["zizmor", "--offline", "--quiet", ".github"],
+        [
+            "check-jsonschema",
+            "--builtin-schema",
+            "vendor.github-workflows",
+            *map(str, ROOT.glob(".github/workflows/*.yml")),
+        ],
+        ["shellcheck", *map(str, ROOT.glob(".ci/*"))],
+    ):
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, f"{command}\n{process.stdout}{process.stderr}"

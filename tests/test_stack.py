@@ -1,0 +1,203 @@
+"""The stack on a real engine: it comes up, it is worked with, and it keeps what it was given."""
+
+import os
+import re
+
+import pytest
+from project import Project
+from test_render import CHOICES
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def stack(bake_once) -> Project:
+    """One running default project, for the tests that leave it as they found it."""
+    project = bake_once(project_slug=Project.unused_slug())
+    project.choose_port()
+    try:
+        project.up()
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def test_comes_up_on_an_empty_volume_without_a_restart(stack):
+    assert stack.restarts() == 0
+    assert stack.inspect("migrate", "{{.State.ExitCode}}") == ["0"]
+    assert stack.inspect("app", "{{.State.Health.Status}}") == ["healthy"]
+    assert stack.inspect("db", "{{.State.Health.Status}}") == ["healthy"]
+    assert "Traceback" not in stack.logs()
+
+
+def test_serves_its_pages(stack):
+    status, home = stack.get("/")
+    assert status == 200
+    assert "My Project" in home and "18." in home and "answers" in home
+    assert stack.get("/static/core/home.css")[0] == 200
+    assert stack.get("/static/admin/css/base.css")[0] == 200
+    assert stack.get("/health/live") == (200, '{"status": "ok"}')
+    assert stack.get("/health/ready") == (200, '{"status": "ok", "database": "ok"}')
+
+
+def test_publishes_the_site_on_loopback_and_the_database_nowhere(stack):
+    ports = "{{json .NetworkSettings.Ports}}"
+    assert re.findall(r'"HostIp":"([^"]+)"', stack.inspect("app", ports)[0]) == ["127.0.0.1"]
+    assert "HostIp" not in stack.inspect("db", ports)[0]
+
+
+def test_an_edit_shows_at_the_next_request(stack):
+    template, view = "app/core/templates/core/home.html", "app/core/health.py"
+    stack.replace(template, ">Admin<", ">The back office<")
+    assert "The back office" in stack.get("/")[1]
+    stack.replace(template, ">The back office<", ">Admin<")
+
+    stack.replace(view, '"ok", "database": "ok"', '"ok", "database": "fine"')
+    stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1], seconds=10)
+    stack.replace(view, '"ok", "database": "fine"', '"ok", "database": "ok"')
+    stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1], seconds=10)
+
+
+def test_a_mistake_in_the_code_does_not_take_the_container_down(stack):
+    for module in ("app/core/views.py", "app/config/settings.py"):
+        stack.replace(module, '"""', 'not python"""')
+        try:
+            stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
+        finally:
+            stack.replace(module, 'not python"""', '"""')
+        stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)
+    assert stack.restarts() == 0
+
+
+@pytest.mark.parametrize("command", ["python manage.py test", "pytest"])
+def test_passes_its_own_tests_inside(stack, command):
+    printed = stack.compose("run", "--rm", "-T", "app", *command.split()).stdout
+    assert re.search(r"^OK$|\d+ passed", printed, re.MULTILINE), printed
+
+
+def test_files_made_in_the_container_belong_to_the_user(stack):
+    # 12345 is nobody in the image; the project is theirs, and so is what `make env` wrote.
+    project = Project(stack.path)
+    for path in [project.path, *project.path.rglob("*")]:
+        os.chown(path, 12345, 23456)
+    (project.path / ".env").rename(project.path / ".env.before")
+    project.run("make", "env")
+    try:
+        assert (project.path / ".env").stat().st_uid == 12345
+        assert (project.setting("HOST_UID"), project.setting("HOST_GID")) == ("12345", "23456")
+        project.compose(
+            "run", "--rm", "-T", "--no-deps", "app", "python", "manage.py", "startapp", "shop"
+        )
+        made = (project.path / "app/shop/models.py").stat()
+        assert (made.st_uid, made.st_gid) == (12345, 23456)
+    finally:
+        (project.path / ".env.before").replace(project.path / ".env")
+        for path in [project.path, *project.path.rglob("*")]:
+            os.chown(path, os.getuid(), os.getgid())
+
+
+@pytest.mark.parametrize("target", ["lint", "test", "migrations", "migrate", "lock", "help"])
+def test_make_targets_work(stack, target):
+    before = {name: path.read_bytes() for name, path in stack.files().items()}
+
+    stack.run("make", target)
+
+    assert before == {name: path.read_bytes() for name, path in stack.files().items()}
+
+
+def test_readme_shows_the_line_of_every_make_target(stack):
+    readme = stack.read("README.md")
+    recipes = re.findall(r"^\t(docker .*)$", stack.read("Makefile"), re.MULTILINE)
+    assert len(recipes) > 10
+    for recipe in recipes:
+        line = recipe.replace("$(CURDIR)", "${PWD}").replace("$$", "$")
+        assert line in readme, line
+
+
+def test_a_fresh_clone_says_what_is_missing_and_how_to_make_it(bake):
+    project = bake()
+    os.remove(project.path / ".env")
+
+    process = project.compose("up", check=False)
+
+    assert process.returncode != 0
+    assert len(process.stdout.strip().splitlines()) == 1
+    assert process.stdout.strip().endswith('run "make env", see "A fresh clone" in README.md')
+    project.run("make", "env")
+    project.compose("config", "--quiet")
+    assert "stays as it is" in project.run("make", "env").stdout
+
+
+VARIANTS = [
+    {},
+    {"postgres_version": "17", "postgres_driver": "psycopg2", "django_version": "6.1"}
+    | {"python_version": "3.13"},
+    {"postgres_version": "15", "postgres_driver": "psycopg", "django_version": "6.1"},
+]
+
+
+@pytest.mark.parametrize("answers", VARIANTS, ids=lambda answers: "-".join(answers.values()))
+def test_keeps_its_rows_over_down_and_up(start_stack, answers):
+    project = start_stack(**answers)
+    assert f"{answers.get('postgres_version', '18')}." in project.get("/")[1]
+    add = "from core.models import User; User.objects.create_user('ada')"
+    project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", add)
+
+    project.compose("down")
+    project.up()
+
+    assert project.sql("SELECT username FROM core_user") == "ada"
+    assert project.restarts() == 0
+    mounts = project.inspect("db", "{{range .Mounts}}{{.Name}} {{.Destination}}{{end}}")
+    data = project.compose("exec", "-T", "db", "sh", "-c", 'echo "$PGDATA"').stdout.strip()
+    ((volume, destination),) = [mount.split() for mount in mounts]
+    assert volume == f"{project.slug}_db_data"
+    assert data.startswith(destination)
+
+
+@pytest.mark.parametrize("python", CHOICES["python_version"])
+@pytest.mark.parametrize("django", CHOICES["django_version"])
+@pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
+def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, python):
+    project = bake(
+        project_slug=Project.unused_slug(),
+        postgres_driver=driver,
+        django_version=django,
+        python_version=python,
+    )
+    image = f"{project.slug}:development"
+    manage = ["docker", "run", "--rm", "-e", "DEBUG=true", image, "python", "manage.py"]
+    try:
+        project.compose("build")
+        project.run(*manage, "check", "--fail-level", "WARNING")
+        project.run(*manage, "makemigrations", "--check")
+        versions = project.run(
+            *manage,
+            "shell",
+            "-v0",
+            "-c",
+            (
+                "import django, platform, sys; print(django.__version__, sys.version.split()[0]);"
+                f"import {driver.removesuffix('-binary')}"
+            ),
+        ).stdout.split()
+        assert versions[0].startswith(f"{django}.") and versions[1].startswith(f"{python}.")
+    finally:
+        project.remove_from_engine()
+
+
+@pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
+def test_the_production_image_is_lean_and_not_root(bake, driver):
+    project = bake(project_slug=Project.unused_slug(), postgres_driver=driver)
+    run = ["docker", "run", "--rm", project.slug]
+    try:
+        project.run("make", "build")
+        assert project.run(*run, "id", "-u").stdout.strip() == "10001"
+        for program in ("gcc", "uv", "pytest", "ruff"):
+            assert project.run(*run, "which", program, check=False).returncode != 0
+        project.run(*run, "python", "-c", f"import {driver.removesuffix('-binary')}")
+        assert "home.css" in project.run(*run, "cat", "staticfiles/staticfiles.json").stdout
+        refused = project.run(*run, check=False)
+        assert refused.returncode != 0 and "SECRET_KEY" in refused.stdout
+    finally:
+        project.remove_from_engine()
