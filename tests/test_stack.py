@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import pytest
 from project import Project
@@ -38,6 +39,28 @@ def test_serves_its_pages(stack):
     assert stack.get("/static/admin/css/base.css")[0] == 200
     assert stack.get("/health/live") == (200, '{"status": "ok"}')
     assert stack.get("/health/ready") == (200, '{"status": "ok", "database": "ok"}')
+
+
+@pytest.mark.browser
+def test_a_new_user_sees_the_page_and_uses_the_admin(stack, page):
+    user = {"DJANGO_SUPERUSER_PASSWORD": "correct horse"}
+    stack.compose(
+        *("exec", "-T", "-e", "DJANGO_SUPERUSER_PASSWORD", "app", "python", "manage.py"),
+        *("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org"),
+        env=user,
+    )
+    page.goto(f"http://127.0.0.1:{stack.port}/")
+    assert page.get_by_role("heading").inner_text() == "My Project"
+    assert page.locator("dl").evaluate("list => getComputedStyle(list).borderTopWidth") == "1px"
+
+    page.get_by_role("link", name="Admin").click()
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(user["DJANGO_SUPERUSER_PASSWORD"])
+    page.get_by_role("button", name="Log in").click()
+
+    assert page.get_by_role("link", name="My Project").count() == 1
+    page.get_by_role("link", name="Users").click()
+    page.locator("#result_list").get_by_role("link", name="ada").wait_for()
 
 
 def test_publishes_the_site_on_loopback_and_the_database_nowhere(stack):
@@ -91,6 +114,7 @@ def test_files_made_in_the_container_belong_to_the_user(stack):
         made = (project.path / "app/shop/models.py").stat()
         assert (made.st_uid, made.st_gid) == (12345, 23456)
     finally:
+        shutil.rmtree(project.path / "app/shop", ignore_errors=True)
         (project.path / ".env.before").replace(project.path / ".env")
         for path in [project.path, *project.path.rglob("*")]:
             os.chown(path, os.getuid(), os.getgid())

@@ -1,0 +1,117 @@
+"""Measure what users wait for, as ratios to a floor that does the least possible.
+
+Each pair is measured in turns in one run, so that a slow machine is slow for both; the median
+counts. `make bench` prints the table; benchmarks/README.md keeps the last one.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from demo import engine_answers
+from project import Project
+
+ROUNDS = 5
+
+
+def row(what: str, ours: float, floor: float, unit: str, beside: str) -> None:
+    """Print one line: ours, the floor and their ratio."""
+    print(f"{what:<44} {ours:8.2f} {unit:<3} {floor:8.2f} {unit:<3} {ours / floor:6.2f}  {beside}")
+
+
+def in_turns(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
+    """Return the median of each measure (seconds), taken in turns, after one round of warm-up."""
+    taken = [[measure() for measure in measures] for _ in range(rounds + 1)][1:]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
+
+
+def render(template: Path, folder: Path, *answers: str) -> Path:
+    """Render a template with its defaults; return the project's folder."""
+    command = ["cookiecutter", str(template), "--no-input", "--overwrite-if-exists"]
+    environment = os.environ | {"COOKIECUTTER_CONFIG": os.devnull}
+    subprocess.run(
+        [*command, "--output-dir", str(folder), *answers],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    return max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Return how long an action takes."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def first_answer(project: Project, **environment: str) -> float:
+    """Return the seconds from `up` on an empty volume to the first 200."""
+    project.compose("down", "--volumes", "--timeout", "5", env=environment)
+    start = time.perf_counter()
+    project.compose("up", "--detach", env=environment)
+    url = f"http://127.0.0.1:{project.port}/"
+    while time.perf_counter() - start < 120:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=1) as response:
+            if response.status == 200:
+                return time.perf_counter() - start
+        time.sleep(0.01)
+    raise TimeoutError(project.logs())
+
+
+def image_size(project: Project, image: str) -> float:
+    """Return the megabytes of an image."""
+    return int(project.run("docker", "image", "inspect", "-f", "{{.Size}}", image).stdout) / 1e6
+
+
+def bench_stack(project: Project, floor: Project) -> None:
+    """Measure what needs a Docker engine."""
+    project.choose_port()
+    floor.port = project.port + 1
+    environment = {"IMAGE": f"{project.slug}:development", "APP_PORT": str(floor.port)}
+    try:
+        project.compose("build")
+        ours, least = in_turns(
+            lambda: first_answer(project), lambda: first_answer(floor, **environment)
+        )
+        row("first HTTP 200 on an empty volume", ours, least, "s", "no framework, no health checks")
+        project.run("make", "build")
+        base = image_size(project, "python:3.14-slim-trixie")
+        size = image_size(project, project.slug)
+        row("production image", size, base, "MB", f"its base; {size - base:.0f} MB above it")
+    finally:
+        floor.compose("down", "--volumes", "--timeout", "5", env=environment, check=False)
+        project.remove_from_engine()
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'':<44} {'ours':>12} {'floor':>12} {'ratio':>6}  floor is")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        floor_template = ROOT / "benchmarks" / "floor_template"
+        ours, least = in_turns(
+            lambda: seconds(lambda: render(ROOT, folder / "ours")),
+            lambda: seconds(lambda: render(floor_template, folder / "floor")),
+        )
+        row("rendering the template", ours, least, "s", "a template of one file, no hooks")
+        if engine_answers():
+            slug = Project.unused_slug()
+            project = Project(render(ROOT, folder / "stack", f"project_slug={slug}"))
+            bench_stack(project, Project(ROOT / "benchmarks" / "floor_stack"))
+        else:
+            print("no Docker engine answers: the stack is not measured")
+
+
+if __name__ == "__main__":
+    main()
