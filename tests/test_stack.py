@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from project import Project
-from test_render import CHOICES
+from test_render import CHOICES, name_of
 
 pytestmark = pytest.mark.stack
 
@@ -166,7 +166,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("answers", VARIANTS, ids=lambda answers: "-".join(answers.values()))
+@pytest.mark.parametrize("answers", VARIANTS, ids=name_of)
 def test_keeps_its_rows_over_down_and_up(start_stack, answers):
     project = start_stack(**answers)
     assert f"{answers.get('postgres_version', '18')}." in project.get("/")[1]
@@ -196,7 +196,18 @@ def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, pyth
         python_version=python,
     )
     image = f"{project.slug}:development"
-    manage = ["docker", "run", "--rm", "-e", "DEBUG=true", image, "python", "manage.py"]
+    manage = [
+        "docker",
+        "run",
+        "--rm",
+        "-e",
+        "DEBUG=true",
+        "-e",
+        "SKIP_WAIT=1",
+        image,
+        "python",
+        "manage.py",
+    ]
     try:
         project.compose("build")
         project.run(*manage, "check", "--fail-level", "WARNING")
@@ -219,7 +230,7 @@ def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, pyth
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
 def test_the_production_image_is_lean_and_not_root(bake, driver):
     project = bake(project_slug=Project.unused_slug(), postgres_driver=driver)
-    run = ["docker", "run", "--rm", project.slug]
+    run = ["docker", "run", "--rm", "-e", "SKIP_WAIT=1", project.slug]
     try:
         project.run("make", "build")
         assert project.run(*run, "id", "-u").stdout.strip() == "10001"

@@ -94,10 +94,19 @@ else:
     raise ImproperlyConfigured("With DEBUG off, set DATABASE_URL or POSTGRES_HOST: no SQLite here.")
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # A connection is kept between requests, and checked before it is used again.
-    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
-    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+    # A connection is kept between requests, and checked before it is used again. A server that
+    # does not answer is given up after seconds, where TCP alone would take a quarter of an hour:
+    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TCP-USER-TIMEOUT
+    DATABASES["default"] = {
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        **DATABASES["default"],
+        "OPTIONS": {
+            "connect_timeout": 3,  # seconds
+            "tcp_user_timeout": 3000,  # milliseconds
+            **DATABASES["default"].get("OPTIONS", {}),
+        },
+    }
 {%- if cookiecutter.django_version == "5.2" %}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
