@@ -90,10 +90,11 @@ def test_every_way_of_waiting_comes_up_the_first_time(make_stack, answers):
     assert "FATAL" not in project.logs("db")
 
 
-def test_a_database_that_takes_20_seconds_longer(make_stack):
-    project = make_stack()
+@pytest.mark.parametrize(("answers", "seconds"), [(WAITING[0], 20), (WAITING[-1], 5)])
+def test_a_database_that_takes_seconds_longer(make_stack, answers, seconds):
+    project = make_stack(**answers)
     script = project.path / "slow.sh"
-    script.write_text("sleep 20\n")
+    script.write_text(f"sleep {seconds}\n")
     where = "/docker-entrypoint-initdb.d/slow.sh"
     add_to_compose(project, f"services: {{db: {{volumes: ['./slow.sh:{where}:ro']}}}}\n")
     project.up()
