@@ -5,6 +5,7 @@ counts. `make bench` prints the table; benchmarks/README.md keeps the last one.
 """
 
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 
+import psycopg2
 from demo import engine_answers
+from embedded_postgres import EmbeddedPostgres
 from project import Project
 
 ROUNDS = 5
@@ -69,6 +72,109 @@ def first_answer(project: Project, **environment: str) -> float:
     raise TimeoutError(project.logs())
 
 
+# What others do, as commands of the same project.
+OTHER_COMMANDS = {
+    # The one that is taught: connections[...] is lazy, so nothing is tried.
+    "taught": "connections['default']",
+    # One that does try, once a second.
+    "poll": "connections['default'].ensure_connection()",
+}
+OTHER_COMMAND = """
+import time
+
+from django.core.management.base import BaseCommand
+from django.db import OperationalError, connections
+
+
+class Command(BaseCommand):
+    def handle(self, *args, **options):
+        while True:
+            try:
+                {attempt}
+                break
+            except OperationalError:
+                time.sleep(1)
+"""
+
+
+def reaction(project: Project, python: Path, server: EmbeddedPostgres, command: str) -> float:
+    """Return the seconds from the server's first accepted connection to the end of a command."""
+    server.stop()
+    waiting = project.start(
+        python, "manage.py", command, cwd="app", env=server.environment("postgres")
+    )
+    # Past its start, and at no fixed point between two of its tries.
+    time.sleep(2 + random.random())
+    server.start(wait=False)
+    while True:
+        with suppress(psycopg2.OperationalError):
+            psycopg2.connect(
+                host="127.0.0.1",
+                port=server.port,
+                user=server.user,
+                dbname="postgres",
+                password=server.password,
+            ).close()
+            break
+        time.sleep(0.002)
+    accepted = time.perf_counter()
+    if waiting.end():
+        raise RuntimeError(waiting.printed())
+    return time.perf_counter() - accepted
+
+
+def bench_waiting(folder: Path) -> None:
+    """Measure wait_for_db beside a poll once a second and the command that is taught."""
+    project = Project(render(ROOT, folder / "waiting"))
+    python = folder / "venv" / "bin" / "python"
+    for words in (
+        ["venv", folder / "venv"],
+        ["pip", "install", "--require-hashes", "--compile-bytecode", "--python", python]
+        + ["-r", project.path / "requirements.txt"],
+    ):
+        project.run("uv", *words)
+    for name, attempt in OTHER_COMMANDS.items():
+        path = project.path / "app/core/management/commands" / f"{name}.py"
+        path.write_text(OTHER_COMMAND.format(attempt=attempt), encoding="utf-8")
+    for parent in [folder, *folder.parents[:-1]]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    server = EmbeddedPostgres(folder / "server").start()
+    try:
+        ours, poll = in_turns(
+            lambda: reaction(project, python, server, "wait_for_db"),
+            lambda: reaction(project, python, server, "poll"),
+            rounds=9,
+        )
+        row("wait_for_db, from ready to its end", ours, poll, "s", "a poll once a second")
+    finally:
+        server.stop("immediate")
+    environment = server.environment("postgres")
+    taught = seconds(lambda: project.run(python, "manage.py", "taught", cwd="app", env=environment))
+    print(f"the command that is taught ends well after {taught:.2f} s, with no server at all")
+
+
+def bench_stop(project: Project) -> None:
+    """Measure an idle stop beside that of a shell that stays process 1."""
+    (project.path / "compose.taught.yaml").write_text(
+        """services:
+  app:
+    init: false
+    entrypoint: []
+    command: sh -c "python manage.py migrate && python manage.py runserver 0.0.0.0:8000"
+    stop_grace_period: 10s
+""",
+        encoding="utf-8",
+    )
+    files = "compose.yaml:compose.override.yaml:compose.taught.yaml"
+
+    def stop(**environment: str) -> float:
+        project.compose("up", "--detach", "--wait", env=environment)
+        return seconds(lambda: project.compose("stop", "app", env=environment))
+
+    ours, taught = in_turns(stop, lambda: stop(COMPOSE_FILE=files), rounds=2)
+    row("docker compose stop, idle", ours, taught, "s", "a shell that does not exec its server")
+
+
 def image_size(project: Project, image: str) -> float:
     """Return the megabytes of an image."""
     return int(project.run("docker", "image", "inspect", "-f", "{{.Size}}", image).stdout) / 1e6
@@ -85,6 +191,7 @@ def bench_stack(project: Project, floor: Project) -> None:
             lambda: first_answer(project), lambda: first_answer(floor, **environment)
         )
         row("first HTTP 200 on an empty volume", ours, least, "s", "no framework, no health checks")
+        bench_stop(project)
         project.run("make", "build")
         base = image_size(project, "python:3.14-slim-trixie")
         size = image_size(project, project.slug)
@@ -105,6 +212,7 @@ def main() -> None:
             lambda: seconds(lambda: render(floor_template, folder / "floor")),
         )
         row("rendering the template", ours, least, "s", "a template of one file, no hooks")
+        bench_waiting(folder)
         if engine_answers():
             slug = Project.unused_slug()
             project = Project(render(ROOT, folder / "stack", f"project_slug={slug}"))

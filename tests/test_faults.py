@@ -24,13 +24,23 @@ def slow(request):
     return HttpResponse("finished")
 
 
+def sleep_in_database(request):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.5)")
+    return HttpResponse("slept")
+
+
 def write(request):
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO written VALUES (%s)", [request.GET["id"]])
     return HttpResponse("written")
 
 
-urlpatterns += [path("slow", slow), path("write", write)]
+urlpatterns += [
+    path("slow", slow),
+    path("sleep-in-database", sleep_in_database),
+    path("write", write),
+]
 """
 
 BROKEN_MIGRATION = """
@@ -278,9 +288,20 @@ def test_the_database_stops_and_starts_while_the_site_runs(make_stack):
 
     project.compose("start", "db")
     project.wait_until(lambda: status(project, "/health/ready") == 200, seconds=5)
-    # Each thread of the server has a connection of its own, and each of them has to be mended.
+    pages = ["/admin/login/", "/", "/health/ready"] * 20
+    assert {status(project, page) for page in pages} == {200}
+    assert project.restarts() == 0
+
+
+def test_the_database_restarts_between_two_requests(make_stack):
+    project = make_stack()
+    project.up()
+    # At once, so that each thread of the server opens a connection of its own, and keeps it.
+    pages = ["/sleep-in-database"] * 8
     with ThreadPoolExecutor(8) as pool:
-        pages = ["/admin/login/", "/", "/health/ready"] * 20
+        assert set(pool.map(lambda page: status(project, page), pages)) == {200}
+        project.compose("restart", "db")
+        project.up()
         assert set(pool.map(lambda page: status(project, page), pages)) == {200}
     assert project.restarts() == 0
 

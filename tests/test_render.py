@@ -52,6 +52,18 @@ def test_questions_are_all_prompted_and_every_choice_is_explained():
         assert list(prompts[name]) == ["__prompt__", *choices]
 
 
+def test_the_readme_lists_every_question_with_its_choices_in_order():
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = [(name, re.findall(r"`(.*?)`", choices)) for name, choices in table]
+    asked = {name: answer for name, answer in QUESTIONS.items() if not name.startswith("_")}
+    assert [name for name, _ in rows[: len(asked)]] == list(asked)
+    for name, choices in rows[: len(asked)]:
+        if isinstance(asked[name], bool):
+            assert choices == [str(asked[name]).lower(), str(not asked[name]).lower()]
+        elif isinstance(asked[name], list):
+            assert choices == asked[name]
+
+
 @pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
 def test_every_combination_is_clean(bake, answers):
     project = bake(**answers)
