@@ -19,12 +19,15 @@ LONGEST_SLUG = 63
 # Single separators, and none at the end: Compose names the image after the project, and that is
 # what a name in a registry may look like (the distribution specification, "name").
 SLUG = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
+# Databases that every server has: the project's own would take their place.
+DATABASES_OF_THE_SERVER = {"postgres", "template0", "template1"}
 
 
 def suggest_slug(text: str) -> str:
     """Return a slug that passes, as close to text as can be."""
     slug = re.sub(r"[^a-z0-9]+", "_", text.lower())[:LONGEST_SLUG].strip("_")
-    return slug if SLUG.fullmatch(slug) else f"project_{slug}"[:LONGEST_SLUG].strip("_")
+    good = SLUG.fullmatch(slug) and slug not in DATABASES_OF_THE_SERVER
+    return slug if good else f"project_{slug}"[:LONGEST_SLUG].strip("_")
 
 
 def slug_problem(slug: str) -> str | None:
@@ -36,6 +39,8 @@ def slug_problem(slug: str) -> str | None:
             "must be lowercase ASCII letters and digits, in words joined by single _ or -, "
             "and start with a letter"
         )
+    elif slug in DATABASES_OF_THE_SERVER:
+        reason = "is the name of a database that PostgreSQL makes for itself"
     else:
         return None
     return f"project_slug {slug!r} {reason}: try {suggest_slug(slug)!r}"

@@ -139,20 +139,32 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def start_stack(bake) -> Iterator[Callable[..., Project]]:
-    """Render a project of its own Compose name and start it: start_stack(postgres_version="17").
+def make_stack(bake) -> Iterator[Callable[..., Project]]:
+    """Render a project with a Compose name and a port of its own, which is not started yet.
 
     Afterwards nothing of it is left on the engine, and the test fails where something is.
     """
     projects = []
 
-    def start(**answers: str) -> Project:
+    def make(**answers: str) -> Project:
         project = bake(project_slug=Project.unused_slug(), **answers)
         projects.append(project)
         project.choose_port()
+        project.add_views()
+        return project
+
+    yield make
+    for project in projects:
+        project.remove_from_engine()
+
+
+@pytest.fixture
+def start_stack(make_stack) -> Callable[..., Project]:
+    """Render a project as make_stack does and start it: start_stack(postgres_version="17")."""
+
+    def start(**answers: str) -> Project:
+        project = make_stack(**answers)
         project.up()
         return project
 
-    yield start
-    for project in projects:
-        project.remove_from_engine()
+    return start

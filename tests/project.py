@@ -160,6 +160,21 @@ class Project:
         """Return when condition holds; fail with the logs when it has not after so many seconds."""
         wait_until(condition, seconds, self.logs)
 
+    def status(self, path: str) -> int:
+        """Return the status of a page, 0 where nothing answers."""
+        return self.get(path, timeout=20)[0]
+
+    def add_views(self) -> None:
+        """Give the project the addresses that only tests use."""
+        with open(self.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
+            urls.write(TEST_VIEWS)
+
+    def add_to_compose(self, text: str) -> None:
+        """Let every compose command of the project read one more file."""
+        (self.path / "compose.fault.yaml").write_text(text, encoding="utf-8")
+        with open(self.path / ".env", "a", encoding="utf-8") as env:
+            env.write("COMPOSE_FILE=compose.yaml:compose.override.yaml:compose.fault.yaml\n")
+
     def inspect(self, service: str, template: str) -> list[str]:
         """Return what a docker inspect template says of each container of a service."""
         ids = self.compose("ps", "--all", "--quiet", service).stdout.split()

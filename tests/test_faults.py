@@ -5,43 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from project import Project
 from test_render import WAITING, name_of
 
 pytestmark = pytest.mark.stack
-
-# Added to the addresses of a project: a request that takes its time, and one that writes a row.
-TEST_VIEWS = """
-
-import time  # noqa: E402
-
-from django.db import connection  # noqa: E402
-from django.http import HttpResponse  # noqa: E402
-
-
-def slow(request):
-    time.sleep(float(request.GET["seconds"]))
-    return HttpResponse("finished")
-
-
-def sleep_in_database(request):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.5)")
-    return HttpResponse("slept")
-
-
-def write(request):
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO written VALUES (%s)", [request.GET["id"]])
-    return HttpResponse("written")
-
-
-urlpatterns += [
-    path("slow", slow),
-    path("sleep-in-database", sleep_in_database),
-    path("write", write),
-]
-"""
 
 BROKEN_MIGRATION = """
 from django.db import migrations
@@ -57,36 +23,6 @@ class Migration(migrations.Migration):
 """
 
 
-@pytest.fixture
-def make_stack(bake):
-    """Render a project that is not started yet; remove all of it afterwards."""
-    projects = []
-
-    def make(**answers) -> Project:
-        project = bake(project_slug=Project.unused_slug(), **answers)
-        projects.append(project)
-        project.choose_port()
-        with open(project.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
-            urls.write(TEST_VIEWS)
-        return project
-
-    yield make
-    for project in projects:
-        project.remove_from_engine()
-
-
-def add_to_compose(project: Project, text: str) -> None:
-    """Let every compose command of the project read one more file."""
-    (project.path / "compose.fault.yaml").write_text(text, encoding="utf-8")
-    with open(project.path / ".env", "a", encoding="utf-8") as env:
-        env.write("COMPOSE_FILE=compose.yaml:compose.override.yaml:compose.fault.yaml\n")
-
-
-def status(project: Project, path: str) -> int:
-    """Return the status of a page, 0 where nothing answers."""
-    return project.get(path, timeout=20)[0]
-
-
 # Coming up
 
 
@@ -94,7 +30,7 @@ def status(project: Project, path: str) -> int:
 def test_every_way_of_waiting_comes_up_the_first_time(make_stack, answers):
     project = make_stack(**answers)
     project.up()
-    assert status(project, "/") == 200
+    assert project.status("/") == 200
     assert project.restarts() == 0
     assert "Traceback" not in project.logs()
     assert "FATAL" not in project.logs("db")
@@ -106,9 +42,9 @@ def test_a_database_that_takes_seconds_longer(make_stack, answers, seconds):
     script = project.path / "slow.sh"
     script.write_text(f"sleep {seconds}\n")
     where = "/docker-entrypoint-initdb.d/slow.sh"
-    add_to_compose(project, f"services: {{db: {{volumes: ['./slow.sh:{where}:ro']}}}}\n")
+    project.add_to_compose(f"services: {{db: {{volumes: ['./slow.sh:{where}:ro']}}}}\n")
     project.up()
-    assert status(project, "/") == 200
+    assert project.status("/") == 200
     assert project.restarts() == 0
     assert "Traceback" not in project.logs()
 
@@ -118,9 +54,9 @@ def test_waits_by_itself_where_compose_does_not_order_the_start(make_stack):
     project.compose("build")
     project.compose("up", "--detach", "--no-deps", "app", "db")
     project.wait_until(lambda: "migrations are not applied" in project.logs("app"))
-    assert status(project, "/") == 0
+    assert project.status("/") == 0
     project.compose("run", "--rm", "-T", "--no-deps", "migrate")
-    project.wait_until(lambda: status(project, "/") == 200)
+    project.wait_until(lambda: project.status("/") == 200)
     assert project.restarts() == 0
     assert "Traceback" not in project.logs()
 
@@ -166,7 +102,7 @@ def test_three_replicas_and_each_migration_once(make_stack):
     for number in ("1", "2", "3"):
         address = project.compose("port", "--index", number, "app", "8000").stdout.strip()
         project.port = int(address.rpartition(":")[2])
-        assert status(project, "/health/ready") == 200
+        assert project.status("/health/ready") == 200
 
 
 def test_a_failed_migration_stops_the_start_and_shows_why(make_stack):
@@ -185,7 +121,7 @@ def test_a_checkout_with_crlf_and_without_execute_bits(make_stack):
     script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     script.chmod(0o644)
     project.up()
-    assert status(project, "/") == 200
+    assert project.status("/") == 200
 
 
 def test_one_off_commands(make_stack):
@@ -231,8 +167,8 @@ def test_a_database_that_was_dropped(make_stack):
     name = project.setting("POSTGRES_DB")
     drop = f'psql -U "$POSTGRES_USER" -d postgres -c "DROP DATABASE {name} WITH (FORCE)"'
     project.compose("exec", "-T", "db", "sh", "-c", drop)
-    assert status(project, "/health/ready") == 503
-    assert status(project, "/health/live") == 200
+    assert project.status("/health/ready") == 503
+    assert project.status("/health/live") == 200
     project.compose("stop", "app")
 
     process = project.compose("up", check=False, timeout=60)
@@ -243,14 +179,12 @@ def test_a_database_that_was_dropped(make_stack):
     project.compose("up", "--detach", "--no-deps", "db")
     project.run(*way_out.partition("with: ")[2].split())
     project.up()
-    assert status(project, "/health/ready") == 200
+    assert project.status("/health/ready") == 200
 
 
 def test_a_database_that_ends_at_once(make_stack):
     project = make_stack()
-    add_to_compose(
-        project, "services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n"
-    )
+    add_to_compose("services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n")
     process = project.compose("up", check=False, timeout=60)
     assert process.returncode != 0
     assert "broken" in process.stdout
@@ -279,17 +213,17 @@ def test_a_database_that_is_never_there(make_stack):
 def test_the_database_stops_and_starts_while_the_site_runs(make_stack):
     project = make_stack()
     project.up()
-    assert status(project, "/admin/login/") == 200
+    assert project.status("/admin/login/") == 200
 
     project.compose("stop", "db")
-    project.wait_until(lambda: status(project, "/health/ready") == 503, seconds=5)
-    assert status(project, "/health/live") == 200
+    project.wait_until(lambda: project.status("/health/ready") == 503, seconds=5)
+    assert project.status("/health/live") == 200
     assert "does not answer" in project.get("/")[1]
 
     project.compose("start", "db")
-    project.wait_until(lambda: status(project, "/health/ready") == 200, seconds=5)
+    project.wait_until(lambda: project.status("/health/ready") == 200, seconds=5)
     pages = ["/admin/login/", "/", "/health/ready"] * 20
-    assert {status(project, page) for page in pages} == {200}
+    assert {project.status(page) for page in pages} == {200}
     assert project.restarts() == 0
 
 
@@ -299,10 +233,10 @@ def test_the_database_restarts_between_two_requests(make_stack):
     # At once, so that each thread of the server opens a connection of its own, and keeps it.
     pages = ["/sleep-in-database"] * 8
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(lambda page: status(project, page), pages)) == {200}
+        assert set(pool.map(lambda page: project.status(page), pages)) == {200}
         project.compose("restart", "db")
         project.up()
-        assert set(pool.map(lambda page: status(project, page), pages)) == {200}
+        assert set(pool.map(lambda page: project.status(page), pages)) == {200}
     assert project.restarts() == 0
 
 
@@ -315,7 +249,7 @@ def test_no_acknowledged_row_is_lost_when_the_database_is_killed(make_stack):
 
     def write_rows(client: int) -> None:
         for number in range(client * 10, client * 10 + 10):
-            if status(project, f"/write?id={number}") == 200:
+            if project.status(f"/write?id={number}") == 200:
                 acknowledged.append(number)
             if len(acknowledged) > 300:
                 enough.set()
@@ -327,7 +261,7 @@ def test_no_acknowledged_row_is_lost_when_the_database_is_killed(make_stack):
         project.compose("start", "db")
         for client in clients:
             client.result()
-    project.wait_until(lambda: status(project, "/health/ready") == 200)
+    project.wait_until(lambda: project.status("/health/ready") == 200)
 
     stored = {int(row) for row in project.sql("SELECT id FROM written").split()}
     assert 300 < len(acknowledged) < 2000
@@ -343,11 +277,11 @@ def test_the_network_to_the_database_is_cut_and_restored(make_stack):
     (database,) = project.inspect("db", "{{.Id}}")
 
     project.run("docker", "network", "disconnect", network, database)
-    project.wait_until(lambda: status(project, "/health/ready") == 503, seconds=15)
-    assert status(project, "/health/live") == 200
+    project.wait_until(lambda: project.status("/health/ready") == 503, seconds=15)
+    assert project.status("/health/live") == 200
 
     project.run("docker", "network", "connect", "--alias", "db", network, database)
-    project.wait_until(lambda: status(project, "/health/ready") == 200, seconds=15)
+    project.wait_until(lambda: project.status("/health/ready") == 200, seconds=15)
     assert project.restarts() == 0
 
 

@@ -31,6 +31,7 @@ def generate(folder, *answers):
         ("project_slug=shop__two", "shop_two"),
         ("project_slug=café", "caf"),
         ("project_slug=" + "a" * 64, "a" * 63),
+        ("project_slug=postgres", "project_postgres"),
         ("timezone=Paris", "Europe/Paris"),
         ("timezone=europe/paris", "Europe/Paris"),
         ("timezone=Europe/Pariss", "Europe/Paris"),

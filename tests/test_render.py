@@ -19,11 +19,14 @@ WAITING = [
     for command in (True, False)
     for script in (True, False)
 ]
-# Every combination of the versions and the driver, with the ways of waiting in turn, so that each
-# pair of answers comes up, and then every way of waiting with every driver.
+VERSIONS = ("django_version", "python_version", "postgres_version", "postgres_driver")
+# Every combination of the versions and the driver; the other answers vary along with them, so that
+# each comes up with each version. Then each way of waiting with each driver.
 COMBINATIONS = [
-    dict(zip(CHOICES, answers, strict=True)) | WAITING[(number + number // 12) % 4]
-    for number, answers in enumerate(itertools.product(*CHOICES.values()))
+    dict(zip(VERSIONS, answers, strict=True))
+    | WAITING[(number + number // 12) % 4]
+    | {"postgres_storage": CHOICES["postgres_storage"][(number + number // 3) % 3]}
+    for number, answers in enumerate(itertools.product(*(CHOICES[name] for name in VERSIONS)))
 ] + [
     {"postgres_driver": driver} | waiting
     for driver in CHOICES["postgres_driver"]
@@ -113,8 +116,14 @@ def test_the_data_lies_where_each_major_version_keeps_it(bake):
     # PostgreSQL 18 moved its volume; a wrong mount loses the data with the container.
     for version in CHOICES["postgres_version"]:
         mount = "/var/lib/postgresql" + ("/data" if int(version) < 18 else "")
-        volumes = re.findall(r"db_data:(\S+)", bake(postgres_version=version).read("compose.yaml"))
-        assert volumes == [mount]
+        for storage, source in (
+            ("named_volume", f"db_data_{version}:"),
+            ("bind_mount", f"${{POSTGRES_DATA:-./postgres_data}}/{version}:"),
+            ("tmpfs", ""),
+        ):
+            compose = bake(postgres_version=version, postgres_storage=storage).read("compose.yaml")
+            mounts = re.findall(r"^      - (\S*/var/lib/\S+)$", compose, re.MULTILINE)
+            assert mounts == [source + mount]
 
 
 @pytest.mark.parametrize(
