@@ -14,6 +14,39 @@ from embedded_postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Added to the addresses of a project: a request that takes its time, and one that writes a row.
+TEST_VIEWS = """
+
+import time  # noqa: E402
+
+from django.db import connection  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
+
+
+def slow(request):
+    time.sleep(float(request.GET["seconds"]))
+    return HttpResponse("finished")
+
+
+def sleep_in_database(request):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.5)")
+    return HttpResponse("slept")
+
+
+def write(request):
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO written VALUES (%s)", [request.GET["id"]])
+    return HttpResponse("written")
+
+
+urlpatterns += [
+    path("slow", slow),
+    path("sleep-in-database", sleep_in_database),
+    path("write", write),
+]
+"""
+
 
 def wait_until(condition: Callable[[], object], seconds: float, explain: Callable[[], str]) -> None:
     """Return when condition holds; fail with an explanation when it has not after so many seconds."""

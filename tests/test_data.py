@@ -115,7 +115,9 @@ def test_backup_and_restore_keep_all_there_is(start_stack):
     assert re.fullmatch(rf"backups/{project.slug}-\d{{8}}T\d{{6}}Z-pg18\.\d+\.dump", name)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.stat().st_uid == (project.path / "backups").stat().st_uid
-    assert re.search(rf"^{name} +\S+ +0 d  0 h old$", project.run("make", "backups").stdout, re.MULTILINE)
+    assert re.search(
+        rf"^{name} +\S+ +0 d  0 h old$", project.run("make", "backups").stdout, re.MULTILINE
+    )
     project.run("git", "init", "--quiet")
     assert ".dump" not in project.run("git", "status", "--short").stdout
 
@@ -305,6 +307,7 @@ def test_an_upgrade_keeps_all_there_is(start_stack, volumes_removed, old, new):
     project = start_stack(postgres_version=old)
     volumes_removed(project)
     project.sql(SCHEMA)
+    project.sql("CREATE ROLE reader; GRANT SELECT ON customer TO reader")
     state = STATE.replace("nextval('customer_id_seq')", "0")
     before = project.sql(state)
 
@@ -313,6 +316,7 @@ def test_an_upgrade_keeps_all_there_is(start_stack, volumes_removed, old, new):
     assert project.sql("SHOW server_version").startswith(f"{new}.")
     assert project.sql(state) == before
     assert project.sql("SELECT nextval('invoice')") == "1002"
+    assert project.sql("SELECT has_table_privilege('reader', 'customer', 'SELECT')") == "t"
     project.wait_until(lambda: project.status("/health/ready") == 200)
     assert f"{new}." in project.get("/")[1]
     assert f"docker volume rm {project.slug}_db_data_{old}" in printed
@@ -348,16 +352,12 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack, volumes_r
     upgrade_fails("", "say the major version")
     upgrade_fails("17", "is on PostgreSQL 17 already")
     upgrade_fails("99", "the image of PostgreSQL 99 cannot be started")
-    # Counts that differ, and a dump that cannot be restored: the new server has less.
+    # A count that the two servers cannot agree on.
     counts = project.read("docker/postgres/counts.sql")
     differ = counts + "SELECT 'version', current_setting('server_version');\n"
     (project.path / "docker/postgres/counts.sql").write_text(differ)
     before["docker/postgres/counts.sql"] = differ.encode()
     upgrade_fails("18", "The upgrade failed: the project is on PostgreSQL 17, as it was.")
-    (project.path / "docker/postgres/counts.sql").write_text(counts)
-    before["docker/postgres/counts.sql"] = counts.encode()
-    project.sql("CREATE ROLE reader; GRANT SELECT ON customer TO reader")
-    upgrade_fails("18", 'role "reader" does not exist')
 
 
 @pytest.mark.parametrize(("old", "new"), [("15", "17"), ("17", "18")])

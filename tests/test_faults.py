@@ -184,7 +184,9 @@ def test_a_database_that_was_dropped(make_stack):
 
 def test_a_database_that_ends_at_once(make_stack):
     project = make_stack()
-    add_to_compose("services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n")
+    project.add_to_compose(
+        "services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n"
+    )
     process = project.compose("up", check=False, timeout=60)
     assert process.returncode != 0
     assert "broken" in process.stdout
