@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,17 +97,15 @@ def python_for(bake_once, tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def make_server(tmp_path_factory) -> Callable[..., EmbeddedPostgres]:
+def make_server() -> Iterator[Callable[..., EmbeddedPostgres]]:
     """Make an embedded server: make_server(version=16, max_connections="8"); it is not started."""
-    base = tmp_path_factory.mktemp("servers")
-    if os.geteuid() == 0:
-        # Where root runs the tests the server runs as nobody, who has to get to its folder.
-        for folder in [base, *base.parents]:
-            folder.chmod(folder.stat().st_mode | 0o011)
     numbers = itertools.count()
-    return lambda version=18, **settings: EmbeddedPostgres(
-        base / str(next(numbers)), version=version, fsync="off", **settings
-    )
+    # Not below pytest's own folder, which no other user may enter: for root it runs as nobody.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        os.chmod(folder, 0o711)
+        yield lambda version=18, **settings: EmbeddedPostgres(
+            Path(folder) / str(next(numbers)), version=version, fsync="off", **settings
+        )
 
 
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])

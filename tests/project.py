@@ -226,9 +226,11 @@ class Project:
         """Remove everything of the stack; fail where something of it stays."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
         mine = ("--filter", f"label=com.docker.compose.project={self.slug}")
-        images = self.run("docker", "images", "--all", "--quiet", *mine).stdout.split()
-        if images:
-            self.run("docker", "image", "rm", "--force", *set(images))
+        # What Compose does not count among its own: images, and volumes no service has any more.
+        for kind, listing in (("image", ("--all",)), ("volume", ())):
+            left = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()
+            if left:
+                self.run("docker", kind, "rm", "--force", *set(left))
         for kind in ("container", "volume", "network", "image"):
             everything = ("--all",) if kind in ("container", "image") else ()
             left = self.run("docker", kind, "ls", *everything, "--quiet", *mine).stdout.split()

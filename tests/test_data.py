@@ -26,7 +26,7 @@ SELECT lo_from_bytea(4711, 'a large object');
 """
 STATE = """
 SELECT (SELECT count(*) FROM purchase), (SELECT sum(id) FROM purchase),
-       (SELECT last_value FROM invoice), nextval('customer_id_seq'),
+       (SELECT last_value FROM invoice), (SELECT last_value FROM customer_id_seq),
        (SELECT indexdef FROM pg_indexes WHERE indexname = 'unpaid'),
        (SELECT count(*) FROM pg_constraint WHERE conname = 'purchase_customer_id_fkey'),
        convert_from(lo_get(4711), 'UTF8'), left(crypt('x', '$1$salt$'), 3)
@@ -72,10 +72,6 @@ def test_a_folder_of_the_project_keeps_the_rows(start_stack, version):
     assert project.sql("SELECT * FROM kept") == "1"
     project.run("git", "init", "--quiet")
     assert "postgres_data" not in project.run("git", "status", "--short").stdout
-    project.compose("build")
-    clean = "find /var/lib/postgresql -mindepth 1 -delete"
-    project.compose("down")
-    project.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "db", "-c", clean)
 
 
 @pytest.mark.parametrize("version", ["18", "17"])
@@ -157,11 +153,11 @@ def test_a_backup_that_fails_leaves_nothing_and_prunes_nothing(start_stack):
     project.sql(SCHEMA)
     backup(project)
     before = dumps(project)
-    project.compose("exec", "-T", "db", "sh", "-c", "mkdir /small")
-    # A disk of 100 kB: the script and its dump go there.
+    # A disk of 100 kB.
     project.add_to_compose(
         "services: {db: {volumes: [{type: tmpfs, target: /backups, tmpfs: {size: 102400}}]}}\n"
     )
+    project.compose("down")
     project.up()
     process = project.run("make", "backup", "KEEP=1", check=False)
     assert process.returncode != 0
@@ -186,8 +182,7 @@ def test_a_restore_that_fails_changes_nothing(start_stack):
     project.sql("CREATE ROLE reader; GRANT SELECT ON customer TO reader")
     good = backup(project)
     project.sql("REVOKE ALL ON customer FROM reader; DROP ROLE reader")
-    state = STATE.replace("nextval('customer_id_seq')", "0")
-    before = project.sql(state)
+    before = project.sql(STATE)
     folder = project.path / "backups"
     content = (project.path / good).read_bytes()
     (folder / "truncated.dump").write_bytes(content[: len(content) // 2])
@@ -212,7 +207,7 @@ def test_a_restore_that_fails_changes_nothing(start_stack):
         assert process.returncode != 0, name
         lines = [line for line in process.stdout.splitlines() if "Nothing was restored" in line]
         assert len(lines) == 1 and says in lines[0], process.stdout
-        assert project.sql(state) == before
+        assert project.sql(STATE) == before
         assert databases(project) == {project.slug}
     assert project.status("/health/ready") == 200
 
@@ -290,32 +285,17 @@ def test_a_restore_on_another_machine(start_stack):
 # Upgrade
 
 
-@pytest.fixture
-def volumes_removed():
-    """Remove the volumes that an upgrade keeps for the user."""
-    projects = []
-    yield projects.append
-    for project in projects:
-        filters = ("--filter", f"name={project.slug}_")
-        project.compose("down", "--volumes", "--remove-orphans", check=False)
-        for volume in project.run("docker", "volume", "ls", "--quiet", *filters).stdout.split():
-            project.run("docker", "volume", "rm", volume)
-
-
 @pytest.mark.parametrize(("old", "new"), [("15", "17"), ("17", "18"), ("15", "18")])
-def test_an_upgrade_keeps_all_there_is(start_stack, volumes_removed, old, new):
+def test_an_upgrade_keeps_all_there_is(start_stack, old, new):
     project = start_stack(postgres_version=old)
-    volumes_removed(project)
     project.sql(SCHEMA)
     project.sql("CREATE ROLE reader; GRANT SELECT ON customer TO reader")
-    state = STATE.replace("nextval('customer_id_seq')", "0")
-    before = project.sql(state)
+    before = project.sql(STATE)
 
     printed = project.run("make", "upgrade-postgres", f"TO={new}").stdout
 
     assert project.sql("SHOW server_version").startswith(f"{new}.")
-    assert project.sql(state) == before
-    assert project.sql("SELECT nextval('invoice')") == "1002"
+    assert project.sql(STATE) == before
     assert project.sql("SELECT has_table_privilege('reader', 'customer', 'SELECT')") == "t"
     project.wait_until(lambda: project.status("/health/ready") == 200)
     assert f"{new}." in project.get("/")[1]
@@ -327,14 +307,19 @@ def test_an_upgrade_keeps_all_there_is(start_stack, volumes_removed, old, new):
     assert not list(project.path.glob("compose.*upgrade*"))
     project.compose("down")
     project.up()
-    assert project.sql(state) == before
+    assert project.sql(STATE) == before
+    assert project.sql("SELECT nextval('invoice')") == "1002"
 
 
-def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack, volumes_removed):
+def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack):
     project = start_stack(postgres_version="17")
-    volumes_removed(project)
     project.sql(SCHEMA)
-    before = {name: path.read_bytes() for name, path in project.files().items()}
+
+    def contents() -> dict[str, bytes]:
+        files = project.files().items()
+        return {name: path.read_bytes() for name, path in files if not name.endswith(".dump")}
+
+    before = contents()
 
     def upgrade_fails(to: str, says: str) -> None:
         process = project.run("make", "upgrade-postgres", f"TO={to}", check=False)
@@ -346,8 +331,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack, volumes_r
             "docker", "volume", "inspect", f"{project.slug}_db_data_18", check=False
         )
         assert volume.returncode != 0
-        after = {name: path.read_bytes() for name, path in project.files().items()}
-        assert {k: v for k, v in after.items() if not k.startswith("backups/")} == before
+        assert contents() == before
 
     upgrade_fails("", "say the major version")
     upgrade_fails("17", "is on PostgreSQL 17 already")

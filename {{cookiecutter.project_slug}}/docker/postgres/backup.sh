@@ -34,13 +34,15 @@ sync "$partial"
 # As root in the container, the file would be root's on the host.
 chown "$(stat -c %u:%g /backups)" "$partial"
 
-# A name is taken once: where another backup has this second, the next one is free.
+# Where another backup has the name of this second, the next one is free.
 tries=0
-while [ -e "$partial" ]; do
-  [ "$tries" -lt 5 ] || fail 'no file can be made in backups/.'
-  tries=$((tries + 1))
+while :; do
   name=$PGDATABASE-$(date -u +%Y%m%dT%H%M%SZ)-pg$version.dump
-  mv -n "$partial" "/backups/$name" || sleep 1
+  mv -n "$partial" "/backups/$name" || :
+  [ -e "$partial" ] || break
+  [ "$tries" -lt 10 ] || fail 'no file can be made in backups/.'
+  tries=$((tries + 1))
+  sleep 1
 done
 echo "Made backups/$name ($(size "/backups/$name"))"
 
