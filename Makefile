@@ -14,7 +14,7 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 	@python scripts/demo.py stop
 
 test: .venv/done ## Run all tests; what a missing service skips is said
-	python -m pytest $(ARGS)
+	python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 # The template's folder is no Python yet: what it renders to is linted by the tests.
 lint: .venv/done ## Check the template's own code

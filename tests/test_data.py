@@ -5,7 +5,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from project import Project, wait_until
+from project import Project, Running, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -30,6 +30,10 @@ SELECT (SELECT count(*) FROM purchase), (SELECT sum(id) FROM purchase),
        (SELECT indexdef FROM pg_indexes WHERE indexname = 'unpaid'),
        (SELECT count(*) FROM pg_constraint WHERE conname = 'purchase_customer_id_fkey'),
        convert_from(lo_get(4711), 'UTF8'), left(crypt('x', '$1$salt$'), 3)
+"""
+
+BIG_TABLE = """
+CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) FROM generate_series(1, 200000) AS n
 """
 
 
@@ -212,22 +216,40 @@ def test_a_restore_that_fails_changes_nothing(start_stack):
     assert project.status("/health/ready") == 200
 
 
+def start_restore(project: Project, name: str) -> Running:
+    """Start a restore; return when it is copying rows."""
+    compose = ("docker", "compose", "exec", "-T", "db", "sh", "/scripts/restore.sh")
+    restoring = project.start(*compose, name, env={})
+    copying = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND "
+        f"datname = '{project.slug}_restoring'"
+    )
+    wait_until(lambda: project.sql(copying) != "0", 30, restoring.printed)
+    return restoring
+
+
+def test_two_restores_at_once(start_stack):
+    project = start_stack()
+    project.sql(BIG_TABLE)
+    name = backup(project)
+    first = start_restore(project, name)
+    second = restore(project, name, check=False)
+    assert second.returncode != 0
+    assert "Nothing was restored: another restore is running." in second.stdout
+    assert first.end() == 0, first.printed()
+    assert project.sql("SELECT count(*) FROM big") == "200000"
+
+
 def test_a_restore_that_is_killed_changes_nothing(start_stack):
     project = start_stack()
     project.sql(SCHEMA)
-    project.sql(
-        "CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) FROM generate_series(1, 200000) n"
-    )
+    project.sql(BIG_TABLE)
     name = backup(project)
     project.sql("CREATE TABLE later AS SELECT 1 AS row")
-    compose = ["docker", "compose", "exec", "-T", "db", "sh", "/scripts/restore.sh", name]
-    running = project.start(*compose, env={})
-    restoring = f"{project.slug}_restoring"
-    begun = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{restoring}' AND query LIKE 'COPY%'"
-    wait_until(lambda: project.sql(begun) != "0", 30, running.printed)
+    restoring = start_restore(project, name)
     kill = "kill -9 $(pidof pg_restore) $(pgrep -f restore.sh)"
     project.compose("exec", "-T", "db", "sh", "-c", kill, check=False)
-    assert running.end() != 0
+    assert restoring.end() != 0
 
     assert project.sql("SELECT * FROM later") == "1"
     assert project.status("/health/ready") == 200
@@ -355,6 +377,8 @@ def test_a_newer_server_on_older_data_names_the_command(start_stack, old, new):
     assert len(lines) == 1
     assert f"The data is of PostgreSQL {old} and this server is {new}" in lines[0]
     assert lines[0].endswith(f"run: make upgrade-postgres TO={new}")
+    # With the anonymous volume that the newer image makes of the path it expects.
+    project.compose("rm", "--stop", "--force", "--volumes", "db")
     project.replace("compose.yaml", f"postgres:{new}-", f"postgres:{old}-")
     project.up()
     assert project.sql("SELECT * FROM kept") == "1"
