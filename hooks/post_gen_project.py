@@ -26,7 +26,7 @@ def main() -> int:
     if status:
         return status
     # Git on Windows, or an archive, may have lost the execute bits.
-    for path in [Path("app/manage.py"), *Path("docker").glob("*.sh")]:
+    for path in [Path("app/manage.py"), *Path("docker").rglob("*.sh")]:
         path.chmod(path.stat().st_mode | 0o111)
     for name in FOLDERS_OF_OPTIONAL_FILES:
         # Only an empty one goes: what a user put there stays.
