@@ -103,7 +103,7 @@ def test_nothing_is_said_of_what_was_not_chosen(bake, answers):
 
     text = "".join(path.read_text() for path in project.files().values())
     assert ("manage.py wait_for_db" in text) == answers["use_wait_for_db"]
-    assert ("entrypoint.sh" in text) == answers["use_entrypoint"]
+    assert ("docker/entrypoint.sh" in text) == answers["use_entrypoint"]
     assert ("SKIP_WAIT" in text) == answers["use_entrypoint"]
     assert (project.path / "app/core/management").exists() == answers["use_wait_for_db"]
 
