@@ -282,11 +282,13 @@ def test_a_restore_while_the_site_writes(start_stack):
 
     with ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(write, client) for client in range(1, 9)]
-        wait_until(lambda: len(acknowledged) > 100, 30, project.logs)
-        restore(project, name)
-        count = len(acknowledged)
-        wait_until(lambda: len(acknowledged) > count + 100, 30, project.logs)
-        stop.append(True)
+        try:
+            wait_until(lambda: len(acknowledged) > 100, 30, project.logs)
+            restore(project, name)
+            count = len(acknowledged)
+            wait_until(lambda: len(acknowledged) > count + 100, 30, project.logs)
+        finally:
+            stop.append(True)
         for client in clients:
             client.result()
 
