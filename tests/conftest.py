@@ -48,29 +48,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def render(cookies, answers: dict[str, str]) -> Project:
+    """Render the template with pytest-cookies; return the project, or fail with its error."""
+    result = cookies.bake(extra_context=answers)
+    assert result.exit_code == 0, result.exception
+    return Project(result.project_path)
+
+
 @pytest.fixture
 def bake(cookies) -> Callable[..., Project]:
     """Render the template: bake(postgres_driver="psycopg") returns the Project."""
-
-    def bake_project(**answers: str) -> Project:
-        result = cookies.bake(extra_context=answers)
-        assert result.exit_code == 0, result.exception
-        return Project(result.project_path)
-
-    return bake_project
+    return lambda **answers: render(cookies, answers)
 
 
 @pytest.fixture(scope="session")
 def bake_once(cookies_session) -> Callable[..., Project]:
-    """The same for what a whole session shares; nobody may change such a project."""
-
-    @functools.cache
-    def bake_project(**answers: str) -> Project:
-        result = cookies_session.bake(extra_context=answers)
-        assert result.exit_code == 0, result.exception
-        return Project(result.project_path)
-
-    return bake_project
+    """The same for what a whole session shares: one render for each set of answers."""
+    return functools.cache(lambda **answers: render(cookies_session, answers))
 
 
 @pytest.fixture(scope="session")
