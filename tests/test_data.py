@@ -96,9 +96,23 @@ def test_what_users_upload_is_kept_and_writable_in_production(make_stack, versio
     compose = ("-f", "compose.yaml")
     run = (*compose, "run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1", "app", "sh", "-c")
     project.compose(*compose, "build")
-    project.compose(*run, "id -u; echo hello > media/upload")
+    project.compose(*run, "id -u; echo hello > $MEDIA_ROOT/upload")
     project.compose(*compose, "down")
-    assert project.compose(*run, "cat media/upload").stdout.splitlines()[-1] == "hello"
+    assert project.compose(*run, "cat $MEDIA_ROOT/upload").stdout.splitlines()[-1] == "hello"
+
+
+def test_what_users_upload_lies_in_the_project_in_development(start_stack):
+    project = start_stack()
+    save = (
+        "from django.core.files.base import ContentFile;"
+        "from django.core.files.storage import default_storage as storage;"
+        "print(storage.save('upload.txt', ContentFile(b'hello')))"
+    )
+    project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", save)
+    assert project.read("media/upload.txt") == "hello"
+    assert project.get("/media/upload.txt") == (200, "hello")
+    assert project.run("git", "init", "--quiet")
+    assert "upload.txt" not in project.run("git", "status", "--short", "media").stdout
 
 
 # Backup

@@ -125,6 +125,8 @@ def test_files_made_in_the_container_belong_to_the_user(stack):
         )
         made = (project.path / "app/shop/models.py").stat()
         assert (made.st_uid, made.st_gid) == owner
+        # A mount inside of another one would have made its folder, for root.
+        assert not (project.path / "app/media").exists()
     finally:
         shutil.rmtree(project.path / "app/shop", ignore_errors=True)
         (project.path / ".env.before").replace(project.path / ".env")

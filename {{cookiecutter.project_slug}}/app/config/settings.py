@@ -141,7 +141,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # What users upload: a volume in the container
 
 MEDIA_URL = "media/"
-MEDIA_ROOT = BASE_DIR / "media"
+MEDIA_ROOT = env("MEDIA_ROOT", default=BASE_DIR.parent / "media")
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
