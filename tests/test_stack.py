@@ -183,8 +183,10 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("answers", VARIANTS, ids=name_of)
-def test_keeps_its_rows_over_down_and_up(start_stack, answers):
+def test_every_driver_passes_the_tests_and_keeps_rows_over_down_and_up(start_stack, answers):
     project = start_stack(**answers)
+    printed = project.compose("run", "--rm", "-T", "app", "python", "manage.py", "test").stdout
+    assert re.search(r"^OK$", printed, re.MULTILINE), printed
     assert f"{answers.get('postgres_version', '18')}." in project.get("/")[1]
     add = "from core.models import User; User.objects.create_user('ada')"
     project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", add)
