@@ -108,6 +108,14 @@ def test_nothing_is_said_of_what_was_not_chosen(bake, answers):
     assert (project.path / "app/core/management").exists() == answers["use_wait_for_db"]
 
 
+def test_nothing_promises_to_keep_what_is_in_memory(bake):
+    for storage in CHOICES["postgres_storage"]:
+        project = bake(postgres_storage=storage)
+        for name in ("Makefile", "README.md"):
+            promised = "the data stays" in project.read(name)
+            assert promised == (storage != "tmpfs"), f"{name} with {storage}"
+
+
 def test_templates_are_clean(bake):
     bake().run("djlint", "--check", "--lint", "--profile=django", "--indent=2", "app")
 
