@@ -5,7 +5,6 @@ requirements-dev.txt. A lock covers every Python from the oldest that its Django
 it also installs on a laptop without Docker. Run by `make lock`; needs the package index.
 """
 
-import itertools
 import json
 import subprocess
 import sys
@@ -24,15 +23,16 @@ def compile_lock(source: Path, target: Path, python_version: str) -> None:
 
     Raises subprocess.CalledProcessError where nothing satisfies the source.
     """
-    command = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
-    command += ["--python-version", python_version, "--custom-compile-command", "make lock"]
-    command += sys.argv[1:]
     # In the folder of the source: the notes in a lock then name files, not folders.
     local = source.with_suffix(".txt")
     local.write_bytes(target.read_bytes() if target.exists() else b"")
-    subprocess.run(
-        [*command, "--output-file", local.name, source.name], cwd=source.parent, check=True
-    )
+    # The first lines of a lock show this command, in which tools that update locks find what they
+    # need; the project's own docker/lock.sh writes the same.
+    command = ["uv", "pip", "compile", "--universal", "--generate-hashes"]
+    command += [f"--output-file={local.name}", source.name]
+    options = ["--quiet", "--python-version", python_version]
+    options += ["--custom-compile-command", " ".join(command), *sys.argv[1:]]
+    subprocess.run([*command, *options], cwd=source.parent, check=True)
     if local != target:
         target.write_bytes(local.read_bytes())
 
@@ -42,20 +42,17 @@ def main() -> None:
     compile_lock(ROOT / "requirements-dev.in", ROOT / "requirements-dev.txt", "3.11")
     LOCKS.mkdir(parents=True, exist_ok=True)
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    for name in (
-        "build.txt",
-        *(
-            f"{django}-{driver}{suffix}.txt"
-            for django, driver in itertools.product(
-                questions["django_version"], questions["postgres_driver"]
-            )
-            for suffix in ("", "-dev")
-        ),
-    ):
-        (LOCKS / name).touch()
-    for django, driver in itertools.product(
-        questions["django_version"], questions["postgres_driver"]
-    ):
+    combinations = [
+        (f"{django}-{driver}{'-redis' * redis}", django, driver, redis)
+        for django in questions["django_version"]
+        for driver in questions["postgres_driver"]
+        for redis in (False, True)
+    ]
+    locks = [f"{name}{suffix}.txt" for name, *_ in combinations for suffix in ("", "-dev")]
+    for lock in ["build.txt", *locks]:
+        (LOCKS / lock).touch()
+    for name, django, driver, redis in combinations:
+        answers = {"django_version": django, "postgres_driver": driver, "use_redis": redis}
         with tempfile.TemporaryDirectory() as folder:
             project = Path(
                 cookiecutter(
@@ -63,16 +60,14 @@ def main() -> None:
                     no_input=True,
                     accept_hooks=False,
                     output_dir=folder,
-                    extra_context={"django_version": django, "postgres_driver": driver},
+                    extra_context=answers,
                 )
             )
             oldest = OLDEST_PYTHON[django]
             compile_lock(project / "requirements-build.in", LOCKS / "build.txt", oldest)
-            compile_lock(project / "requirements.in", LOCKS / f"{django}-{driver}.txt", oldest)
-            compile_lock(
-                project / "requirements-dev.in", LOCKS / f"{django}-{driver}-dev.txt", oldest
-            )
-            print(f"Django {django}, {driver}: locked")
+            compile_lock(project / "requirements.in", LOCKS / f"{name}.txt", oldest)
+            compile_lock(project / "requirements-dev.in", LOCKS / f"{name}-dev.txt", oldest)
+        print(f"{name}: locked")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 set -eu
 
 for name in requirements requirements-dev requirements-build; do
-  uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
-    "$@" --output-file "$name.txt" "$name.in"
+  # Dependabot and Renovate read in a lock's first lines how it was made.
+  command="uv pip compile --universal --generate-hashes --output-file=$name.txt $name.in"
+  $command --quiet --custom-compile-command "$command" "$@"
 done

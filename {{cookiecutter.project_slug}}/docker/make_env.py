@@ -13,6 +13,25 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+def write_new(path: Path, text: str, mode: int) -> bool:
+    """Write a file that belongs to the owner of the project; return False where there is one.
+
+    Raises OSError where the file cannot be written.
+    """
+    try:
+        # O_EXCL: made by this call or not at all, and never readable by others in between.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return False
+    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    path.chmod(mode)
+    if hasattr(os, "chown"):
+        owner = PROJECT.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+    return True
+
+
 def fill(example: str, values: dict[str, str]) -> str:
     """Return the text of .env.example with each empty `NAME=` in values filled in."""
     for name, value in values.items():
@@ -29,6 +48,9 @@ def fresh_values(owner: os.stat_result) -> dict[str, str]:
     return {
         "SECRET_KEY": secrets.token_hex(32),
         "POSTGRES_PASSWORD": secrets.token_hex(16),
+{%- if cookiecutter.use_redis %}
+        "REDIS_PASSWORD": secrets.token_hex(16),
+{%- endif %}
         "HOST_UID": "1000" if windows else str(owner.st_uid),
         "HOST_GID": "1000" if windows else str(owner.st_gid),
     }
@@ -36,23 +58,17 @@ def fresh_values(owner: os.stat_result) -> dict[str, str]:
 
 def main() -> int:
     """Write .env, readable by its owner only. Return the exit status."""
-    env = PROJECT / ".env"
-    owner = PROJECT.stat()
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    text = fill(example, fresh_values(PROJECT.stat()))
     try:
-        # O_EXCL: made by this call or not at all, and never readable by others in between.
-        descriptor = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        print(".env is already there and stays as it is.")
-        return 0
+        made = write_new(PROJECT / ".env", text, mode=0o600)
     except OSError as error:
         print(f".env cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(fill(example, fresh_values(owner)))
-    if hasattr(os, "chown"):
-        os.chown(env, owner.st_uid, owner.st_gid)
-    print("Made .env with a new SECRET_KEY and a new POSTGRES_PASSWORD.")
+    if made:
+        print("Made .env with new secrets.")
+    else:
+        print(".env is already there and stays as it is.")
     return 0
 
 

@@ -9,18 +9,44 @@ See https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/ref/sett
 from pathlib import Path
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+{%- if cookiecutter.django_version == "5.2" %}
+from csp.constants import NONE, SELF
+{%- endif %}
+{%- if cookiecutter.django_version != "5.2" %}
+from django.utils.csp import CSP
+{%- endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.FileAwareEnv()
+
+class Env(environ.FileAwareEnv):
+    """The environment, in which NAME_FILE names a file that holds NAME."""
+
+    def get_value(self, var, *args, **kwargs):
+        """Return a setting without the newline that most files end with."""
+        try:
+            value = super().get_value(var, *args, **kwargs)
+        except OSError as error:
+            raise SystemExit(f"{var}_FILE cannot be read: {error}") from error
+        return value.rstrip("\r\n") if isinstance(value, str) else value
+
+
+env = Env()
 env.read_env(BASE_DIR.parent / ".env")
 
-PROJECT_NAME = "{{ cookiecutter.__project_name_quoted }}"
-PROJECT_DESCRIPTION = "{{ cookiecutter.__description_quoted }}"
+PROJECT_NAME = {{ cookiecutter.__project_name_literal }}
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env("SECRET_KEY", default="for-development-only" if DEBUG else env.NOTSET)
+if not DEBUG:
+    # None of these has a default that is fit for production.
+    missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if not env(name, default="")]
+    if not (env("DATABASE_URL", default="") or env("POSTGRES_HOST", default="")):
+        missing.append("DATABASE_URL or POSTGRES_HOST")
+    if missing:
+        # A line and status 1, under manage.py and gunicorn alike, where an exception is a traceback.
+        raise SystemExit(f"With DEBUG off, set {', '.join(missing)}: see README.md.")
+
+SECRET_KEY = env("SECRET_KEY", default="for-development-only")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 
 INSTALLED_APPS = [
@@ -36,7 +62,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First: who asks for health may know this container by its address only, and without TLS.
+    "core.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "{{ "csp.middleware.CSPMiddleware" if cookiecutter.django_version == "5.2" else "django.middleware.csp.ContentSecurityPolicyMiddleware" }}",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -85,21 +114,22 @@ elif env("POSTGRES_HOST", default=""):
             "PASSWORD": env("POSTGRES_PASSWORD"),
         }
     }
-elif DEBUG:
+else:
     # For `python app/manage.py runserver` on a machine without Docker.
     DATABASES = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
     }
-else:
-    raise ImproperlyConfigured("With DEBUG off, set DATABASE_URL or POSTGRES_HOST: no SQLite here.")
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # A connection is kept between requests, and checked before it is used again. A server that
     # does not answer is given up after seconds, where TCP alone would take a quarter of an hour:
     # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TCP-USER-TIMEOUT
     DATABASES["default"] = {
-        "CONN_MAX_AGE": 60,
+        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
+        # True behind PgBouncer in transaction mode, which lends a connection for one transaction:
+        # a cursor on the server would outlive it.
+        "DISABLE_SERVER_SIDE_CURSORS": env.bool("DISABLE_SERVER_SIDE_CURSORS", default=False),
         **DATABASES["default"],
         "OPTIONS": {
             "connect_timeout": 3,  # seconds
@@ -107,9 +137,38 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
             **DATABASES["default"].get("OPTIONS", {}),
         },
     }
+{%- if cookiecutter.postgres_driver == "psycopg" %}
+    if pool_size := env.int("POSTGRES_POOL_SIZE", default=0):
+        # gunicorn.conf.py sets it: the threads of a process share connections. Commands have one
+        # of their own, whose errors say what is wrong, where a pool would only say that it is empty.
+        DATABASES["default"]["CONN_MAX_AGE"] = 0
+        pool = {"min_size": 1, "max_size": pool_size, "timeout": 3}  # seconds
+        DATABASES["default"]["OPTIONS"]["pool"] = pool
+{%- endif %}
 {%- if cookiecutter.django_version == "5.2" %}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+{%- endif %}
+
+{%- if cookiecutter.use_redis %}
+
+
+# Cache: Redis where there is one. While that does not answer, nothing is found in it and the site
+# goes on; /health/ready says so.
+
+if env("REDIS_HOST", default=""):
+    CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": f"redis://{env('REDIS_HOST')}:6379/0",
+            "OPTIONS": {
+                "PASSWORD": env("REDIS_PASSWORD"),
+                "SOCKET_CONNECT_TIMEOUT": 0.5,  # seconds
+                "SOCKET_TIMEOUT": 0.5,
+                "IGNORE_EXCEPTIONS": True,
+            },
+        }
+    }
 {%- endif %}
 
 
@@ -123,6 +182,41 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+
+# Security: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/security/
+
+# With DEBUG off everything is HTTPS. That a request came by HTTPS is told by the proxy; gunicorn
+# believes those whose addresses FORWARDED_ALLOW_IPS names, and by default this machine alone.
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+# An hour: a mistake is soon forgotten. A year, 31536000, when HTTPS is there to stay.
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600) if SECURE_SSL_REDIRECT else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
+SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
+
+# Pages take scripts, styles and the like from this site alone, and none that stands in the page.
+{%- if cookiecutter.django_version == "5.2" %}
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+{%- else %}
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "base-uri": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "object-src": [CSP.NONE],
+}
+{%- endif %}
 
 
 # Language and time
@@ -158,7 +252,15 @@ STORAGES = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"format": "{levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "config.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if env("LOG_FORMAT", default="") == "json" else "text",
+        }
+    },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }

@@ -2,10 +2,8 @@
 
 from django.urls import path
 
-from core import health, views
+from core import views
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("health/live", health.live, name="health-live"),
-    path("health/ready", health.ready, name="health-ready"),
 ]

@@ -26,7 +26,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "core/home.html",
         {
             "project_name": settings.PROJECT_NAME,
-            "project_description": settings.PROJECT_DESCRIPTION,
             "django_version": django.get_version(),
             "python_version": platform.python_version(),
             "database_name": connection.display_name,

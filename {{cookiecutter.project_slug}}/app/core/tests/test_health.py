@@ -1,5 +1,7 @@
 from unittest import mock
-
+{% if cookiecutter.use_redis %}
+from django.core.cache import cache
+{%- endif %}
 from django.db import OperationalError, connection
 from django.test import SimpleTestCase, TestCase
 
@@ -20,7 +22,24 @@ class ReadyTests(TestCase):
             response = self.client.get("/health/ready")
 
         self.assertEqual(response.status_code, 200)
+{%- if cookiecutter.use_redis %}
+        self.assertEqual(response.json(), {"status": "ok", "database": "ok", "cache": "ok"})
+
+    def test_a_lost_cache_is_said_and_no_reason_to_stop(self):
+        with mock.patch.object(cache, "get", return_value=None):
+            response = self.client.get("/health/ready")
+
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response.json()["status"], "degraded")
+{%- else %}
         self.assertEqual(response.json(), {"status": "ok", "database": "ok"})
+{%- endif %}
+
+    def test_answers_whatever_the_host_name_and_without_https(self):
+        with self.settings(ALLOWED_HOSTS=["shop.example"], SECURE_SSL_REDIRECT=True):
+            for path, status in (("/health/live", 200), ("/health/ready", 200), ("/", 400)):
+                response = self.client.get(path, headers={"host": "10.0.0.7"})
+                self.assertEqual(response.status_code, status)
 
     def test_names_the_class_of_the_error_and_no_more(self):
         error = OperationalError('connection to server at "db" failed for user "secret"')

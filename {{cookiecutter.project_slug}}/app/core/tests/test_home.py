@@ -5,13 +5,14 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import TestCase
 from django.urls import reverse
+from django.utils.html import escape
 
 
 class HomeTests(TestCase):
     def test_shows_the_project_and_its_versions(self):
         response = self.client.get(reverse("home"))
 
-        self.assertContains(response, settings.PROJECT_NAME, html=False)
+        self.assertContains(response, escape(settings.PROJECT_NAME))
         self.assertContains(response, django.get_version())
         self.assertContains(response, connection.display_name)
         self.assertContains(response, "answers")

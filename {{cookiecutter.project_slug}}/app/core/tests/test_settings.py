@@ -15,6 +15,7 @@ import json
 from config import settings
 default = settings.DATABASES["default"]
 print(json.dumps({"engine": default["ENGINE"].rsplit(".")[-1], "secret_key": settings.SECRET_KEY,
+                  "https": settings.SECURE_SSL_REDIRECT and settings.SESSION_COOKIE_SECURE,
                   **{name.lower(): str(default.get(name)) for name in ("HOST", "NAME", "PASSWORD")}}))
 """
 
@@ -22,7 +23,8 @@ print(json.dumps({"engine": default["ENGINE"].rsplit(".")[-1], "secret_key": set
 def read_settings(**environment):
     """Return the settings as a dict, or the last line of the error as a str."""
     # An empty value is set for all that, and what the .env of this machine says does not count.
-    cleared = dict.fromkeys(["DEBUG", "DATABASE_URL", "POSTGRES_HOST"], "")
+    names = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "POSTGRES_HOST"]
+    cleared = dict.fromkeys(names, "")
     process = subprocess.run(
         [sys.executable, "-c", PRINT_SETTINGS],
         cwd=settings.BASE_DIR,
@@ -37,13 +39,23 @@ def read_settings(**environment):
 
 
 class SettingsTests(SimpleTestCase):
-    def test_sqlite_is_for_debug_only(self):
-        self.assertEqual(read_settings(DEBUG="true", SECRET_KEY="x")["engine"], "sqlite3")
-        self.assertIn("DATABASE_URL", read_settings(DEBUG="false", SECRET_KEY="x"))
+    def test_development_needs_nothing(self):
+        found = read_settings(DEBUG="true")
+
+        self.assertEqual(found["engine"], "sqlite3")
+        self.assertFalse(found["https"])
+
+    def test_production_says_all_that_it_needs(self):
+        self.assertEqual(
+            read_settings(),
+            "With DEBUG off, set SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST: "
+            "see README.md.",
+        )
 
     def test_database_url_wins_over_the_service(self):
         found = read_settings(
             SECRET_KEY="x",
+            ALLOWED_HOSTS="shop.example",
             POSTGRES_HOST="db",
             DATABASE_URL="postgres://user:p%23ss@managed.example/shop",
         )
@@ -51,11 +63,14 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(found["engine"], "postgresql")
         self.assertEqual(found["host"], "managed.example")
         self.assertEqual(found["password"], "p#ss")
+        self.assertTrue(found["https"])
 
     def test_a_secret_can_be_a_file(self):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "secret_key"
-            file.write_text("from a file", encoding="utf-8")
-            found = read_settings(SECRET_KEY_FILE=str(file), DATABASE_URL="postgres://db/shop")
+            file.write_text("from a file\n", encoding="utf-8")
+            found = read_settings(DEBUG="true", SECRET_KEY_FILE=str(file))
 
-        self.assertEqual(found["secret_key"], "from a file")
+            self.assertEqual(found["secret_key"], "from a file")
+            error = read_settings(DEBUG="true", DATABASE_URL_FILE=folder)
+            self.assertIn("DATABASE_URL_FILE cannot be read", error)
