@@ -7,6 +7,7 @@ said here, so that a test can choose authentication, TLS and settings.
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shlex
 import shutil
@@ -17,10 +18,14 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a TCP port that nothing uses on any address of this machine.
+
+    Below those that the system gives to connections: one of them could take it before it is used.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", random.randrange(20_000, 30_000)))
+            return probe.getsockname()[1]
 
 
 class EmbeddedPostgres:

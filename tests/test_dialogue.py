@@ -1,0 +1,101 @@
+"""The questions in a real terminal, and what is printed at the end."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+import pytest
+from project import ROOT
+from test_hooks import generate
+from test_render import QUESTIONS
+
+PROMPTS = QUESTIONS["__prompts__"]
+
+
+def in_a_terminal(folder, typed: dict[int, str] | None = None) -> str:
+    """Generate a project in a terminal, return what it showed, without colours.
+
+    Each question is answered by the Enter key, or by what is typed at its number.
+    """
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        ["cookiecutter", ROOT, "--output-dir", folder],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=os.environ | {"COOKIECUTTER_CONFIG": os.devnull, "TERM": "xterm", "COLUMNS": "200"},
+    )
+    os.close(end)
+    shown = b""
+    asked = 0
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                shown += os.read(terminal, 100_000)
+            except OSError:  # closed by the other side
+                break
+        # Each question ends with its default in brackets, and a colon.
+        waiting = re.findall(rb"\)(?:\x1b\[[0-9;]*m)*: ", shown)
+        if len(waiting) > asked:
+            asked += 1
+            os.write(terminal, ((typed or {}).get(asked, "") + "\n").encode())
+    process.wait(10)
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
+
+
+def test_every_question_is_asked_in_order_and_shown_as_it_is_written(tmp_path):
+    shown = in_a_terminal(tmp_path)
+
+    position = 0
+    for number, (name, prompt) in enumerate(PROMPTS.items(), 1):
+        lines = [prompt] if isinstance(prompt, str) else list(prompt.values())
+        for line in lines:
+            # Rich takes what is in square brackets for a style, and would swallow it.
+            found = shown.find(line, position)
+            assert found >= 0, f"{name}: {line!r} is not in\n{shown}"
+            position = found
+        assert f"[{number}/{len(PROMPTS)}] " in shown
+    assert (tmp_path / "my_project" / ".env").exists()
+
+
+def test_identity_comes_first_then_choices():
+    kinds = [isinstance(QUESTIONS[name], str) for name in PROMPTS]
+    assert kinds == sorted(kinds, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["Shop [beta]", "[red]Shop[/red]", "The {{ shop }}"])
+def test_what_is_typed_is_taken_as_it_is(tmp_path, name):
+    shown = in_a_terminal(tmp_path, {1: name})
+
+    if "{{" in name:
+        assert "Not rendered: project_name" in shown and not list(tmp_path.iterdir())
+    else:
+        (project,) = tmp_path.iterdir()
+        assert (project / "README.md").read_text().startswith(f"# {name}\n")
+
+
+@pytest.mark.parametrize(
+    ("answers", "warnings"),
+    [
+        ({}, ["psycopg2-binary"]),
+        ({"postgres_storage": "tmpfs"}, ["psycopg2-binary", "in memory"]),
+        ({"postgres_storage": "tmpfs", "deployment": "none"}, []),
+        ({"postgres_driver": "psycopg2"}, []),
+    ],
+)
+def test_the_end_says_what_was_made_what_is_next_and_what_is_unwise(tmp_path, answers, warnings):
+    status, printed = generate(tmp_path, *(f"{name}={answer}" for name, answer in answers.items()))
+
+    assert status == 0
+    lines = printed.strip().splitlines()
+    assert len(lines) <= 12 and "\x1b" not in printed
+    assert lines[1].startswith("Made my_project: Django 5.2 on Python 3.14, PostgreSQL 18 ")
+    assert "  cd my_project\n  docker compose up\n" in printed
+    said = [line for line in lines if line.startswith("Warning: ")]
+    assert len(said) == len(warnings)
+    assert all(warning in line for warning, line in zip(warnings, said, strict=True))
