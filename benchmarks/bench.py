@@ -6,13 +6,14 @@ counts. `make bench` prints the table; benchmarks/README.md keeps the last one.
 
 import os
 import random
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 import psycopg2
 from demo import engine_answers
 from embedded_postgres import EmbeddedPostgres
+from load import Load
 from project import Project
 
 ROUNDS = 5
@@ -58,18 +60,24 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def wait_for_page(url: str) -> None:
+    """Return when a page answers 200; raise TimeoutError after two minutes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=1) as response:
+            if response.status == 200:
+                return
+        time.sleep(0.01)
+    raise TimeoutError(url)
+
+
 def first_answer(project: Project, **environment: str) -> float:
     """Return the seconds from `up` on an empty volume to the first 200."""
     project.compose("down", "--volumes", "--timeout", "5", env=environment)
     start = time.perf_counter()
     project.compose("up", "--detach", env=environment)
-    url = f"http://127.0.0.1:{project.port}/"
-    while time.perf_counter() - start < 120:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=1) as response:
-            if response.status == 200:
-                return time.perf_counter() - start
-        time.sleep(0.01)
-    raise TimeoutError(project.logs())
+    wait_for_page(f"http://127.0.0.1:{project.port}/")
+    return time.perf_counter() - start
 
 
 # What others do, as commands of the same project.
@@ -192,12 +200,106 @@ def bench_stack(project: Project, floor: Project) -> None:
         )
         row("first HTTP 200 on an empty volume", ours, least, "s", "no framework, no health checks")
         bench_stop(project)
-        project.run("make", "build")
-        base = image_size(project, "python:3.14-slim-trixie")
-        size = image_size(project, project.slug)
-        row("production image", size, base, "MB", f"its base; {size - base:.0f} MB above it")
     finally:
         floor.compose("down", "--volumes", "--timeout", "5", env=environment, check=False)
+        project.remove_from_engine()
+
+
+def bench_images(folder: Path) -> None:
+    """Measure the production image of each driver, and building it again after an edit."""
+    base = image_size(Project(folder), "python:3.14-slim-trixie")
+    for driver in ("psycopg2-binary", "psycopg2", "psycopg"):
+        answers = [f"project_slug={Project.unused_slug()}", f"postgres_driver={driver}"]
+        project = Project(render(ROOT, folder / driver, *answers))
+        try:
+            project.run("make", "build")
+            size = image_size(project, project.slug)
+            beside = f"its base; {size - base:.0f} MB above it"
+            row(f"production image, {driver}", size, base, "MB", beside)
+            if driver == "psycopg2-binary":
+                edits = iter(range(100))
+
+                def edit(project: Project = project, edits: Iterator[int] = edits) -> float:
+                    with open(project.path / "app/core/views.py", "a", encoding="utf-8") as views:
+                        views.write(f"# {next(edits)}\n")
+                    return seconds(lambda: project.run("make", "build"))
+
+                def nothing(project: Project = project) -> float:
+                    return seconds(lambda: project.run("make", "build"))
+
+                edited, unchanged = in_turns(edit, nothing)
+                row("image again, after an edit", edited, unchanged, "s", "nothing edited")
+        finally:
+            project.remove_from_engine()
+
+
+def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> float:
+    """Return how many pages eight clients, who keep their connections, get each second."""
+    headers = {"Host": "localhost", "X-Forwarded-Proto": "https"}
+    with Load(url, keep_alive=True, context=context, headers=headers) as load:
+        time.sleep(5)
+    if set(load.answers) != {200}:
+        raise RuntimeError(f"{url}: {load.answers}")
+    return load.answers[200] / load.seconds
+
+
+def bench_production(folder: Path) -> None:
+    """Measure the pages of the production stack, and what a release under load loses."""
+    answers = [f"project_slug={Project.unused_slug()}"]
+    project = Project(render(ROOT, folder / "production", *answers))
+    project.add_views()
+    project.to_production(APP_CPUS="2", DB_CPUS="2")
+    # The same image, settings and database, with other servers.
+    others = {
+        "runserver": "python manage.py runserver --insecure 0.0.0.0:8000",
+        "bare gunicorn": "gunicorn --config /dev/null --forwarded-allow-ips * "
+        "--worker-tmp-dir /dev/shm --bind 0.0.0.0:8000 config.wsgi",
+    }
+    try:
+        project.deploy()
+        trust = project.trusting()
+
+        def measure(command: str | None) -> float:
+            if command is None:
+                (id,) = project.compose("ps", "--quiet", "app").stdout.split()
+            else:
+                project.compose("stop", "app")
+                # They do not know what to make of X-Forwarded-Proto.
+                plain = ("--env", "SECURE_SSL_REDIRECT=false")
+                run = ("run", "--detach", "--no-deps", *plain, "app")
+                id = project.compose(*run, *command.split()).stdout.split()[-1]
+            network = (
+                f'{{{{(index .NetworkSettings.Networks "{project.slug}_frontend").IPAddress}}}}'
+            )
+            address = project.run("docker", "inspect", "-f", network, id).stdout.strip()
+            try:
+                wait_for_page(f"http://{address}:8000/health/live")
+                return requests_per_second(f"http://{address}:8000/read")
+            finally:
+                if command is not None:
+                    project.run("docker", "rm", "--force", id)
+                    project.compose("start", "app")
+
+        taken = [
+            [measure(None), *(measure(command) for command in others.values())] for _ in range(3)
+        ]
+        ours, *floors = (statistics.median(column) for column in zip(*taken, strict=True))
+        for name, floor in zip(others, floors, strict=True):
+            row("a page that reads a row, each second", ours, floor, "", f"{name}; more is better")
+        url = f"https://localhost:{project.port}"
+        behind = requests_per_second(f"{url}/read", trust)
+        row("the same over HTTPS, behind Caddy", behind, ours, "", "without Caddy; more is better")
+
+        kinds = [("GET", False), ("GET", True), ("POST", False)]
+        loads = [
+            Load(f"{url}/receive", 3, method, keep_alive, trust) for method, keep_alive in kinds
+        ]
+        with loads[0], loads[1], loads[2]:
+            took = seconds(project.deploy)
+        answered = sum(load.answers[200] for load in loads)
+        lost = sum(sum(load.answers.values()) for load in loads) - answered
+        print(f"a release under load: {lost} requests lost of {answered + lost}, in {took:.0f} s")
+    finally:
         project.remove_from_engine()
 
 
@@ -217,6 +319,8 @@ def main() -> None:
             slug = Project.unused_slug()
             project = Project(render(ROOT, folder / "stack", f"project_slug={slug}"))
             bench_stack(project, Project(ROOT / "benchmarks" / "floor_stack"))
+            bench_images(folder)
+            bench_production(folder)
         else:
             print("no Docker engine answers: the stack is not measured")
 
