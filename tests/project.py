@@ -29,6 +29,7 @@ from django.http import HttpResponse  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 
 
+@csrf_exempt
 def slow(request):
     time.sleep(float(request.GET["seconds"]))
     return HttpResponse("finished")

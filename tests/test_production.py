@@ -344,6 +344,36 @@ def test_what_is_not_there_is_said_before_anything_starts(make_stack):
     assert project.compose("ps", "--all", "--quiet", env={"DOMAIN": "x"}).stdout == ""
 
 
+# Between caddy and gunicorn
+
+
+def connections(site: Project, service: str, state: str) -> set[str]:
+    """Return caddy's ports of its connections to app that are in a state, as a service sees them.
+
+    The state is the kernel's number: 01 is established; 06 is TIME_WAIT, which the side is in that
+    closed first (proc_net_tcp of the kernel's documentation).
+    """
+    gunicorn, loopback = f"{8000:X}", "0100007F"
+    rows = [row.split() for row in inside(site, service, "cat", "/proc/net/tcp").splitlines()[1:]]
+    return {
+        (ends - {gunicorn}).pop()
+        for _, local, remote, found, *_ in rows
+        if found == state and not local.startswith(loopback)
+        for ends in [{local[-4:], remote[-4:]}]
+        if gunicorn in ends
+    }
+
+
+def test_it_is_caddy_that_closes_idle_connections(site):
+    # Were it gunicorn, a form that is sent at that very moment would be answered with 502.
+    assert site.request("/receive", "POST", b"x").status == 200
+    open_ones = connections(site, "caddy", "01")
+    assert open_ones
+    site.wait_until(lambda: not open_ones & connections(site, "caddy", "01"))
+    assert open_ones <= connections(site, "caddy", "06")
+    assert not open_ones & connections(site, "app", "06")
+
+
 # Many at once
 
 
@@ -404,6 +434,19 @@ def test_a_release_under_load_loses_no_request(make_site):
     assert "The office" in site.request("/").text
     dangling = ("docker", "image", "ls", "--quiet", "--filter", "dangling=true", "--filter")
     assert not site.run(*dangling, f"label=com.docker.compose.project={site.slug}").stdout
+
+
+def test_a_release_loses_no_request_that_waits_to_be_taken(make_site):
+    site = make_site({"WEB_CONCURRENCY": "1"})
+    # One connection at a time: the others wait in the kernel, where a process that ends leaves them.
+    site.replace("app/gunicorn.conf.py", "threads =", "worker_connections = 1\nthreads =")
+    site.deploy()
+    trust = site.trusting()
+    url = f"https://localhost:{site.port}/slow?seconds=0.5"
+    with Load(url, threads=5, method="POST", context=trust) as load:
+        site.wait_until(lambda: len(load.progress) > 5)
+        site.deploy()
+    assert set(load.answers) == {200} and load.answers[200] > 10, load.answers
 
 
 @pytest.mark.parametrize(
