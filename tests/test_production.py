@@ -507,6 +507,25 @@ def test_a_release_that_fails_leaves_the_old_one_serving(make_site, file, old, n
     assert site.deploy().stdout.endswith("Released.\n")
 
 
+def test_one_release_at_a_time_and_one_that_is_killed_is_made_good(make_site):
+    site = make_site()
+    with Load(f"https://localhost:{site.port}/", threads=2, context=site.trusting()) as load:
+        deploying = site.start("sh", "docker/deploy.sh", env={})
+        site.wait_until(lambda: "Created" in deploying.printed())
+        second = site.deploy(check=False)
+        assert (second.returncode, second.stdout) == (
+            1,
+            "Not released: another release is running.\n",
+        )
+        # Its new container is there, and is nobody's.
+        deploying.process.kill()
+        deploying.end()
+        site.wait_until(lambda: site.deploy(check=False).stdout.endswith("Released.\n"), 60)
+    assert set(load.answers) == {200}, load.answers
+    assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
+    assert not inside(site, "caddy", "ls", "/tmp")
+
+
 def test_no_connection_is_made_to_a_container_that_is_not_healthy(make_site):
     site = make_site()
     site.replace(
