@@ -325,6 +325,21 @@ def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
     assert "secrets/secret_key" not in project.run("git", "status", "--short", "-uall").stdout
 
 
+def test_a_password_that_is_not_the_databases_names_its_file(site):
+    secret = site.path / "secrets" / "postgres_password"
+    right = secret.read_text()
+    try:
+        secret.unlink()
+        secret.write_text("another\n")
+        process = site.compose("run", "--rm", "--no-deps", "app", "true", check=False)
+        assert process.returncode == 1
+        (line,) = [line for line in process.stdout.splitlines() if "wrong password" in line]
+        assert "secrets/postgres_password" in line
+    finally:
+        secret.write_text(right)
+    site.compose("run", "--rm", "--no-deps", "app", "true")
+
+
 @pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
 def test_missing_settings_are_one_line(site, command):
     run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.slug, *command]

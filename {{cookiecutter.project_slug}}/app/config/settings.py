@@ -11,8 +11,7 @@ from pathlib import Path
 import environ
 {%- if cookiecutter.django_version == "5.2" %}
 from csp.constants import NONE, SELF
-{%- endif %}
-{%- if cookiecutter.django_version != "5.2" %}
+{%- else %}
 from django.utils.csp import CSP
 {%- endif %}
 
