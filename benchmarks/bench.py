@@ -192,7 +192,7 @@ def bench_stack(project: Project, floor: Project) -> None:
     """Measure what needs a Docker engine."""
     project.choose_port()
     floor.port = project.port + 1
-    environment = {"IMAGE": f"{project.slug}:development", "APP_PORT": str(floor.port)}
+    environment = {"IMAGE": f"{project.stack}:development", "APP_PORT": str(floor.port)}
     try:
         project.compose("build")
         ours, least = in_turns(
@@ -213,7 +213,7 @@ def bench_images(folder: Path) -> None:
         project = Project(render(ROOT, folder / driver, *answers))
         try:
             project.run("make", "build")
-            size = image_size(project, project.slug)
+            size = image_size(project, project.stack)
             beside = f"its base; {size - base:.0f} MB above it"
             row(f"production image, {driver}", size, base, "MB", beside)
             if driver == "psycopg2-binary":
@@ -269,7 +269,7 @@ def bench_production(folder: Path) -> None:
                 run = ("run", "--detach", "--no-deps", *plain, "app")
                 id = project.compose(*run, *command.split()).stdout.split()[-1]
             network = (
-                f'{{{{(index .NetworkSettings.Networks "{project.slug}_frontend").IPAddress}}}}'
+                f'{{{{(index .NetworkSettings.Networks "{project.stack}_frontend").IPAddress}}}}'
             )
             address = project.run("docker", "inspect", "-f", network, id).stdout.strip()
             try:

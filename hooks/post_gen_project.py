@@ -14,7 +14,9 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 FOLDERS_OF_OPTIONAL_FILES = [
     "app/core/management/commands",
     "app/core/management",
+    "docker/app",
     "docker/caddy",
+    "docker/redis",
     "secrets",
     ".github/workflows",
     ".github",
@@ -23,12 +25,13 @@ FOLDERS_OF_OPTIONAL_FILES = [
 
 def make_env() -> int:
     """Make .env where there is none. Return the exit status."""
-    return runpy.run_path("docker/make_env.py")["main"]()
+    return runpy.run_path("scripts/make_env.py")["main"]()
 
 
 def make_executable() -> None:
     """Set the execute bits, which Git on Windows, or an archive, may have lost."""
-    for path in [Path("app/manage.py"), *Path("docker").rglob("*.sh")]:
+    scripts = (path for folder in ("docker", "scripts") for path in Path(folder).rglob("*.sh"))
+    for path in [Path("app/manage.py"), *scripts]:
         path.chmod(path.stat().st_mode | 0o111)
 
 

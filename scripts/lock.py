@@ -27,7 +27,7 @@ def compile_lock(source: Path, target: Path, python_version: str) -> None:
     local = source.with_suffix(".txt")
     local.write_bytes(target.read_bytes() if target.exists() else b"")
     # The first lines of a lock show this command, in which tools that update locks find what they
-    # need; the project's own docker/lock.sh writes the same.
+    # need; the project's own scripts/lock.sh writes the same.
     command = ["uv", "pip", "compile", "--universal", "--generate-hashes"]
     command += [f"--output-file={local.name}", source.name]
     options = ["--quiet", "--python-version", python_version]

@@ -111,12 +111,14 @@ class Running:
 
 
 class Project:
-    """A rendered project in `path`, whose stack, if it runs, has the name of the folder."""
+    """A rendered project in `path`."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
         self.slug = self.path.name
         self.port: int | None = None
+        # The names that its stack has had: production has another one than development.
+        self.stacks: set[str] = set()
 
     @staticmethod
     def unused_slug() -> str:
@@ -175,12 +177,20 @@ class Project:
 
     # The stack
 
+    @property
+    def stack(self) -> str:
+        """Return what the engine names the project's containers and volumes after."""
+        name = self.setting("COMPOSE_PROJECT_NAME")
+        self.stacks.add(name)
+        return name
+
     def compose(self, *words: object, **options) -> subprocess.CompletedProcess[str]:
         """Run docker compose with these words in the project's folder."""
         return self.run("docker", "compose", *words, **options)
 
     def choose_port(self) -> None:
         """Publish the site on a free port instead of 8000."""
+        assert self.stack
         self.port = free_port()
         self.replace(".env", f"APP_PORT={self.setting('APP_PORT')}", f"APP_PORT={self.port}")
 
@@ -224,17 +234,18 @@ class Project:
 
     def to_production(self, **settings: str) -> None:
         """Make the project what it is on a server, for localhost and on ports of its own."""
+        assert self.stack
         env = self.read(".env.production.example").replace("\nDOMAIN=\n", "\nDOMAIN=localhost\n")
         self.port = free_port()
         settings |= {"HTTP_PORT": str(free_port()), "HTTPS_PORT": str(self.port)}
         for name, value in settings.items():
             env = re.sub(rf"^{name}=.*\n", "", env, flags=re.MULTILINE) + f"{name}={value}\n"
         (self.path / ".env").write_text(env, encoding="utf-8")
-        self.run(sys.executable, "docker/make_secrets.py")
+        self.run(sys.executable, "scripts/make_secrets.py")
 
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Release the project, which to_production has made ready."""
-        return self.run("sh", "docker/deploy.sh", check=check, env=environment)
+        return self.run("sh", "scripts/deploy.sh", check=check, env=environment)
 
     def trusting(self) -> ssl.SSLContext:
         """Return what trusts the authority that Caddy signs for localhost with."""
@@ -277,9 +288,15 @@ class Project:
         )
 
     def remove_from_engine(self) -> None:
-        """Remove everything of the stack; fail where something of it stays."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
-        mine = ("--filter", f"label=com.docker.compose.project={self.slug}")
+        """Remove everything of each of its stacks; fail where something of one stays."""
+        for stack in {self.stack, *self.stacks}:
+            self.remove_stack(stack)
+
+    def remove_stack(self, stack: str) -> None:
+        """Remove everything of one stack; fail where something of it stays."""
+        down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        self.compose("-p", stack, *down, check=False)
+        mine = ("--filter", f"label=com.docker.compose.project={stack}")
         # What Compose does not count among its own: images, and volumes no service has any more.
         for kind, listing in (("image", ("--all",)), ("volume", ())):
             left = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()

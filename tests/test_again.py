@@ -29,7 +29,7 @@ def used(tmp_path) -> Project:
     """A project that somebody has worked with: own files, own settings, secrets, dumps."""
     assert generate(tmp_path, "use_redis=true")[0] == 0
     project = Project(tmp_path / "my_project")
-    project.run("python", "docker/make_secrets.py")
+    project.run("python", "scripts/make_secrets.py")
     for name, text in {
         ".env": "POSTGRES_PASSWORD=the one the volume knows\n",
         "app/shop/models.py": "# mine\n",
@@ -100,10 +100,10 @@ def test_without_hooks_one_command_is_missing_and_said(tmp_path, python_for):
     assert status == 0
     project = Project(tmp_path / "my_project")
     assert not (project.path / ".env").exists()
-    assert "docker/make_env.py" in project.read("README.md").partition("### A fresh clone")[2]
+    assert "scripts/make_env.py" in project.read("README.md").partition("### A fresh clone")[2]
 
     # What `make env` runs, in a container or here.
-    assert "Made .env" in project.run("python", "docker/make_env.py").stdout
+    assert "Made .env" in project.run("python", "scripts/make_env.py").stdout
     project.run(python_for(), "manage.py", "check", cwd="app")
 
 

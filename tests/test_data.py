@@ -345,10 +345,10 @@ def test_an_upgrade_keeps_all_there_is(start_stack, old, new):
     assert project.sql("SELECT has_table_privilege('reader', 'customer', 'SELECT')") == "t"
     project.wait_until(lambda: project.status("/health/ready") == 200)
     assert f"{new}." in project.get("/")[1]
-    assert f"docker volume rm {project.slug}_db_data_{old}" in printed
-    project.run("docker", "volume", "inspect", f"{project.slug}_db_data_{old}")
+    assert f"docker volume rm {project.stack}_db_data_{old}" in printed
+    project.run("docker", "volume", "inspect", f"{project.stack}_db_data_{old}")
     mounts = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}{{end}}{{end}}'
-    assert project.inspect("db", mounts) == [f"{project.slug}_db_data_{new}"]
+    assert project.inspect("db", mounts) == [f"{project.stack}_db_data_{new}"]
     assert databases(project) == {project.slug}
     assert not list(project.path.glob("compose.*upgrade*"))
     project.compose("down")
@@ -374,7 +374,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack):
         assert project.sql("SELECT count(*) FROM purchase") == "100000"
         project.wait_until(lambda: project.status("/health/ready") == 200)
         volume = project.run(
-            "docker", "volume", "inspect", f"{project.slug}_db_data_18", check=False
+            "docker", "volume", "inspect", f"{project.stack}_db_data_18", check=False
         )
         assert volume.returncode != 0
         assert contents() == before
@@ -383,10 +383,10 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(start_stack):
     upgrade_fails("17", "is on PostgreSQL 17 already")
     upgrade_fails("99", "the image of PostgreSQL 99 cannot be started")
     # A count that the two servers cannot agree on.
-    counts = project.read("docker/postgres/counts.sql")
+    counts = project.read("docker/db/counts.sql")
     differ = counts + "SELECT 'version', current_setting('server_version');\n"
-    (project.path / "docker/postgres/counts.sql").write_text(differ)
-    before["docker/postgres/counts.sql"] = differ.encode()
+    (project.path / "docker/db/counts.sql").write_text(differ)
+    before["docker/db/counts.sql"] = differ.encode()
     upgrade_fails("18", "The upgrade failed: the project is on PostgreSQL 17, as it was.")
 
 

@@ -117,7 +117,7 @@ def test_a_failed_migration_stops_the_start_and_shows_why(make_stack):
 
 def test_a_checkout_with_crlf_and_without_execute_bits(make_stack):
     project = make_stack()
-    script = project.path / "docker/entrypoint.sh"
+    script = project.path / "docker/app/entrypoint.sh"
     script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     script.chmod(0o644)
     project.up()
@@ -275,7 +275,7 @@ def test_no_acknowledged_row_is_lost_when_the_database_is_killed(make_stack):
 def test_the_network_to_the_database_is_cut_and_restored(make_stack):
     project = make_stack()
     project.up()
-    network = f"{project.slug}_default"
+    network = f"{project.stack}_default"
     (database,) = project.inspect("db", "{{.Id}}")
 
     project.run("docker", "network", "disconnect", network, database)

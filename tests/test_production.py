@@ -194,7 +194,7 @@ def test_who_claims_https_over_http_is_redirected(site):
 
 def ask(site: Project, id: str, path: str = "/", **headers: str) -> int:
     """Return the status that a container of app answers with, without Caddy; 0 where none."""
-    network = f'{{{{(index .NetworkSettings.Networks "{site.slug}_frontend").IPAddress}}}}'
+    network = f'{{{{(index .NetworkSettings.Networks "{site.stack}_frontend").IPAddress}}}}'
     address = site.run("docker", "inspect", "--format", network, id).stdout.strip()
     connection = http.client.HTTPConnection(address, 8000, timeout=10)
     try:
@@ -279,7 +279,7 @@ def test_only_app_reaches_the_database_and_only_caddy_the_world(site):
         service: sorted(json.loads(site.inspect(service, "{{json .NetworkSettings.Networks}}")[0]))
         for service in SERVICES
     }
-    frontend, backend = f"{site.slug}_frontend", f"{site.slug}_backend"
+    frontend, backend = f"{site.stack}_frontend", f"{site.stack}_backend"
     assert networks == {
         "caddy": [frontend],
         "app": [backend, frontend],
@@ -300,7 +300,7 @@ def test_secrets_are_files_and_nothing_else(site):
     ]
     ids = site.compose("ps", "--all", "--quiet").stdout.split()
     told = site.run("docker", "inspect", *ids).stdout
-    told += site.run("docker", "history", "--no-trunc", site.slug).stdout
+    told += site.run("docker", "history", "--no-trunc", site.stack).stdout
     told += site.compose("config").stdout + site.logs()
     for service in SERVICES:
         told += inside(site, service, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
@@ -342,7 +342,7 @@ def test_a_password_that_is_not_the_databases_names_its_file(site):
 
 @pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
 def test_missing_settings_are_one_line(site, command):
-    run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.slug, *command]
+    run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.stack, *command]
     process = site.run(*run, check=False)
     needed = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
     lines = [line for line in process.stdout.splitlines() if " [INFO] " not in line]
@@ -459,7 +459,7 @@ def test_a_release_under_load_loses_no_request(make_site):
     site.deploy()
     assert "The office" in site.request("/").text
     dangling = ("docker", "image", "ls", "--quiet", "--filter", "dangling=true", "--filter")
-    assert not site.run(*dangling, f"label=com.docker.compose.project={site.slug}").stdout
+    assert not site.run(*dangling, f"label=com.docker.compose.project={site.stack}").stdout
 
 
 def test_a_release_loses_no_request_that_waits_to_be_taken(make_site):
@@ -503,7 +503,7 @@ def test_a_release_loses_no_request_that_waits_to_be_taken(make_site):
 def test_a_release_that_fails_leaves_the_old_one_serving(make_site, file, old, new, reason):
     site = make_site()
     before = site.compose("ps", "--quiet", "app").stdout
-    image = ("docker", "image", "inspect", "--format", "{{.Id}}", site.slug)
+    image = ("docker", "image", "inspect", "--format", "{{.Id}}", site.stack)
     serving = site.run(*image).stdout
     site.replace(file, old, new)
 
@@ -525,7 +525,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(make_site, file, old, n
 def test_one_release_at_a_time_and_one_that_is_killed_is_made_good(make_site):
     site = make_site()
     with Load(f"https://localhost:{site.port}/", threads=2, context=site.trusting()) as load:
-        deploying = site.start("sh", "docker/deploy.sh", env={})
+        deploying = site.start("sh", "scripts/deploy.sh", env={})
         site.wait_until(lambda: "Created" in deploying.printed())
         second = site.deploy(check=False)
         assert (second.returncode, second.stdout) == (
@@ -548,7 +548,7 @@ def test_no_connection_is_made_to_a_container_that_is_not_healthy(make_site):
     )
     # As caddy does for a new connection: it asks where app is, and goes there.
     ask = "for _ in 1 2 3 4 5 6; do wget -S -O /dev/null http://app:8000/health/live 2>&1; done"
-    deploying = site.start("sh", "docker/deploy.sh", env={"DEPLOY_TIMEOUT": "15"})
+    deploying = site.start("sh", "scripts/deploy.sh", env={"DEPLOY_TIMEOUT": "15"})
     seen = ""
     while deploying.process.poll() is None:
         if len(site.compose("ps", "--quiet", "app").stdout.split()) == 2:

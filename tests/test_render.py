@@ -89,8 +89,8 @@ def test_every_pair_of_answers_and_every_preset_is_clean(bake, answers):
         blank_lines = rb"\n\n\n\n" if name.endswith((".py", "Dockerfile")) else rb"\n\n\n"
         assert blank_lines not in content, f"{name} has too many blank lines"
 
-    project.run("ruff", "check", "--no-cache", "app", "docker")
-    project.run("ruff", "format", "--no-cache", "--check", "app", "docker")
+    project.run("ruff", "check", "--no-cache", "app", "scripts")
+    project.run("ruff", "format", "--no-cache", "--check", "app", "scripts")
     project.run("hadolint", "Dockerfile")
     project.run("shellcheck", *(name for name in project.files() if name.endswith(".sh")))
     project.run("yamllint", "--strict", "--config-file", ROOT / "tests/yamllint.yaml", ".")
@@ -119,7 +119,7 @@ def test_every_pair_of_answers_and_every_preset_is_clean(bake, answers):
 # Where one of these stands in a project, it is about the answer beside it.
 WORDS = {
     "manage.py wait_for_db": ("use_wait_for_db", True),
-    "docker/entrypoint.sh": ("use_entrypoint", True),
+    "docker/app/entrypoint.sh": ("use_entrypoint", True),
     "SKIP_WAIT": ("use_entrypoint", True),
     "alpine": ("base_image", "alpine"),
     "slim-trixie": ("base_image", "slim"),

@@ -242,7 +242,7 @@ def test_every_driver_passes_the_tests_and_keeps_rows_over_down_and_up(start_sta
     mounts = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{.Destination}}\n{{end}}{{end}}'
     ((volume, destination),) = [line.split() for line in project.inspect("db", mounts)]
     data = project.compose("exec", "-T", "db", "sh", "-c", 'echo "$PGDATA"').stdout.strip()
-    assert volume == f"{project.slug}_db_data_{answers.get('postgres_version', '18')}"
+    assert volume == f"{project.stack}_db_data_{answers.get('postgres_version', '18')}"
     assert data.startswith(destination)
 
 
@@ -288,7 +288,7 @@ def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, pyth
         python_version=python,
         use_redis=redis,
     )
-    image = f"{project.slug}:development"
+    image = f"{project.stack}:development"
     manage = [
         "docker",
         "run",
@@ -323,7 +323,7 @@ def test_every_lock_installs_and_its_project_is_sound(bake, driver, django, pyth
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
 def test_the_production_image_is_lean_and_not_root(bake, driver):
     project = bake(project_slug=Project.unused_slug(), postgres_driver=driver)
-    run = ["docker", "run", "--rm", "-e", "SKIP_WAIT=1", project.slug]
+    run = ["docker", "run", "--rm", "-e", "SKIP_WAIT=1", project.stack]
     try:
         project.run("make", "build")
         assert project.run(*run, "id", "-u").stdout.strip() == "10001"

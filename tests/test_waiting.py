@@ -184,7 +184,7 @@ def entrypoint(request, bake, python_for, shell):
 
     def start(*command, **environment):
         path = f"{python.parent}:{os.environ['PATH']}"
-        script = project.path / "docker/entrypoint.sh"
+        script = project.path / "docker/app/entrypoint.sh"
         return project.start(*shell, script, *command, cwd="app", env={"PATH": path} | environment)
 
     return start

@@ -10,6 +10,7 @@ import secrets
 import sys
 from pathlib import Path
 
+SLUG = "{{ cookiecutter.project_slug }}"
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -40,12 +41,13 @@ def fill(example: str, values: dict[str, str]) -> str:
 
 
 def fresh_values(owner: os.stat_result) -> dict[str, str]:
-    """Return new secrets and the ids of the folder's owner, as strings for .env.
+    """Return a name for the stack, new secrets and the ids of the folder's owner, for .env.
 
     The secrets are hexadecimal, which means nothing to Compose, a shell or a URL.
     """
     windows = os.name == "nt"
     return {
+        "COMPOSE_PROJECT_NAME": f"{SLUG}-{secrets.token_hex(3)}",
         "SECRET_KEY": secrets.token_hex(32),
         "POSTGRES_PASSWORD": secrets.token_hex(16),
 {%- if cookiecutter.use_redis %}
