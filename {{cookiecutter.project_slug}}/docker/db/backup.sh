@@ -1,10 +1,11 @@
 #!/bin/sh
-# Dump the database into backups/, complete and verified or not at all:
-#   docker compose exec -T db sh /scripts/backup.sh [KEEP]
-# With KEEP, a number, only so many of the newest dumps stay, once this one is good.
-set -eu
-umask 077
-export PGUSER="$POSTGRES_USER" PGDATABASE="$POSTGRES_DB"
+# Back up the database into backups/, complete and readable or not at all:
+#   sh scripts/db.sh backup [KEEP]
+# A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the roles of the
+# server with their passwords, about.txt says what is in it. With KEEP, a number, only so many of the
+# newest backups stay, once this one is good. LOCK_TIMEOUT is in seconds.
+# shellcheck source=docker/db/common.sh
+. /scripts/common.sh
 
 fail() {
   echo "No backup was made: $1" >&2
@@ -13,45 +14,74 @@ fail() {
 
 keep=${1:-}
 case $keep in
-  *[!0-9]* | 0*) fail "KEEP is to be a whole number from 1 on, not '$keep'." ;;
+  *[!0-9]* | 0*) fail "KEEP is a whole number from 1 on, not '$keep'." ;;
 esac
 
-size() {
-  du -h "$1" | cut -f 1
+version=$(sql -c 'SHOW server_version' 2> /dev/null | cut -d ' ' -f 1)
+[ -n "$version" ] || fail 'the database does not answer.'
+bytes=$(echo "SELECT pg_database_size(:'database')" | sql) || fail 'the reason is above.'
+partial=$(mktemp -d /backups/.partial.XXXXXX) || fail 'backups/ cannot be written.'
+trap 'trap "" HUP INT TERM; stop_work; rm -rf "$partial"; stop_watching' EXIT
+trap 'fail "it was interrupted."' HUP INT TERM
+
+report() {
+  written=$(($(du -sk "$partial" | cut -f 1) * 1024))
+  progress "Dumping: $(megabytes "$written") written" "$written" "$bytes"
 }
 
-version=$(psql -XAtq -c 'SHOW server_version' | cut -d ' ' -f 1) || version=''
-[ -n "$version" ] || fail 'the database does not answer.'
-partial=$(mktemp /backups/.partial.XXXXXX) || fail 'backups/ cannot be written.'
-trap 'rm -f "$partial"' EXIT
-trap 'exit 1' HUP INT TERM
+# Who holds a lock that pg_dump cannot get past.
+lock_holders() {
+  sql << 'SQL'
+SELECT format('Session %s of %s has locked %s for %s (%s). To end it: docker compose exec db psql -U %s -c "SELECT pg_terminate_backend(%s)"',
+              pid, usename, count(*) || ' table(s)', date_trunc('second', now() - xact_start), state, current_user, pid)
+FROM pg_locks JOIN pg_stat_activity USING (pid) JOIN pg_database ON pg_database.oid = database
+WHERE mode = 'AccessExclusiveLock' AND granted AND locktype = 'relation' AND pg_database.datname = :'database'
+GROUP BY pid, usename, xact_start, state;
+SQL
+}
 
-bytes=$(psql -XAtq -c "SELECT pg_size_pretty(pg_database_size(current_database()))")
-echo "Dumping $PGDATABASE of PostgreSQL $version, $bytes ..."
-pg_dump --format=custom --file="$partial" || fail 'pg_dump says why above.'
-pg_restore --list "$partial" > /dev/null || fail 'the dump cannot be read back.'
-sync "$partial"
-# As root in the container, the file would be root's on the host.
-chown "$(stat -c %u:%g /backups)" "$partial"
+echo "Dumping $POSTGRES_DB of PostgreSQL $version, $(megabytes "$bytes") ..."
+# zstd is much faster than gzip; PostgreSQL 15 does not have it.
+case $version in 15.*) compress=1 ;; *) compress=zstd:1 ;; esac
+pg_dumpall --roles-only > "$partial/roles.sql" || fail 'pg_dumpall says why above.'
+run pg_dump --format=directory --jobs="$jobs" --compress="$compress" \
+  --lock-wait-timeout="${LOCK_TIMEOUT:-60}s" --file="$partial/data" "$POSTGRES_DB" || {
+  lock_holders >&2
+  fail 'the reason is above.'
+}
+# Reads every byte of the dump. Only a restore shows that it can be restored.
+run pg_restore --file=/dev/null "$partial/data" || fail 'the dump cannot be read back.'
+printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$bytes" > "$partial/about.txt"
+find "$partial" -type f -exec sync {} +
+# As root in the container, the files would be root's on the host.
+chown -R "$(stat -c %u:%g /backups)" "$partial"
 
 # Where another backup has the name of this second, the next one is free.
 tries=0
 while :; do
-  name=$PGDATABASE-$(date -u +%Y%m%dT%H%M%SZ)-pg$version.dump
-  mv -n "$partial" "/backups/$name" || :
-  [ -e "$partial" ] || break
-  [ "$tries" -lt 10 ] || fail 'no file can be made in backups/.'
+  name=$POSTGRES_DB-$(date -u +%Y%m%dT%H%M%SZ)-pg$version
+  ! mv -T "$partial" "/backups/$name" 2> /dev/null || break
+  [ "$tries" -lt 10 ] || fail 'no folder can be made in backups/.'
   tries=$((tries + 1))
   sleep 1
 done
-echo "Made backups/$name ($(size "/backups/$name"))"
+sync /backups
+echo "Made backups/$name ($(du -sh "/backups/$name" | cut -f 1))"
 
+# Only what has the name and the contents of a backup of this database is removed, never the new one.
 if [ -n "$keep" ]; then
-  # Names sort by time.
-  find /backups -name "$PGDATABASE-*-pg*.dump" | sort -r | tail -n "+$((keep + 1))" |
-    while read -r old; do
-      rm "$old"
-      echo "Removed ${old#/}"
-    done
+  for old in "/backups/$POSTGRES_DB"-*; do
+    case ${old#"/backups/$POSTGRES_DB-"} in
+      "${name#"$POSTGRES_DB-"}") ;;
+      [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z-pg*)
+        case $old in *.dump) facts=$old ;; *) facts=$old/about.txt ;; esac
+        [ ! -f "$facts" ] || echo "$old"
+        ;;
+    esac
+  done | sort -r | tail -n "+$keep" | while read -r old; do
+    rm -r "$old"
+    echo "Removed ${old#/}"
+  done
 fi
-find /backups -name '.partial.*' -mmin +1440 -delete
+# Left of backups that were killed.
+find /backups -maxdepth 1 -name '.partial.*' -mmin +1440 -exec rm -r {} +

@@ -1,10 +1,19 @@
 #!/bin/sh
-# List the dumps in backups/, the newest first:  docker compose exec -T db sh /scripts/backups.sh
-set -eu
+# List the backups, the newest first, and the databases that restores have replaced:
+#   sh scripts/db.sh backups
+# shellcheck source=docker/db/common.sh
+. /scripts/common.sh
 
 now=$(date +%s)
-find /backups -name '*.dump' | sort -r | while read -r file; do
-  hours=$(((now - $(stat -c %Y "$file")) / 3600))
-  printf '%-60s %6s  %3d d %2d h old\n' "${file#/}" "$(du -h "$file" | cut -f 1)" \
+for backup in /backups/*.dump /backups/*/about.txt; do
+  [ ! -e "$backup" ] || echo "${backup%/about.txt}"
+done | sort -r | while read -r backup; do
+  hours=$(((now - $(stat -c %Y "$backup")) / 3600))
+  printf '%-60s %6s  %3d d %2d h old\n' "${backup#/}" "$(du -sh "$backup" | cut -f 1)" \
     "$((hours / 24))" "$((hours % 24))"
 done
+sql << 'SQL'
+SELECT format('database %-51s %6s  replaced by a restore; to delete it: make drop-replaced DB=%s',
+              datname, pg_size_pretty(pg_database_size(oid)), datname)
+FROM pg_database WHERE datname ~ '_before_[0-9]{8}_[0-9]{6}$' ORDER BY datname;
+SQL

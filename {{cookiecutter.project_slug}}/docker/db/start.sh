@@ -1,0 +1,68 @@
+#!/bin/sh
+# Start PostgreSQL as its image does, with the application's role and database.
+#
+# For the image, POSTGRES_USER is the server's superuser. In this project it is the application's
+# role, which owns its database and is no superuser. The superuser is postgres, whose password nobody
+# knows: it gets in from inside this container only, where no password is asked for.
+set -eu
+{%- if cookiecutter.postgres_storage != "tmpfs" %}
+
+# Data of another major version, in the place of its own or where other versions have theirs.
+for folder in "$PGDATA" /var/lib/postgresql /var/lib/postgresql/data /var/lib/postgresql/*/docker; do
+  [ -s "$folder/PG_VERSION" ] || continue
+  read -r major < "$folder/PG_VERSION"
+  [ "$major" != "$PG_MAJOR" ] || break
+  hint='undo the change in compose.yaml'
+  [ "$major" -gt "$PG_MAJOR" ] || hint="$hint, then run: make upgrade-postgres TO=$PG_MAJOR"
+  echo "The data is of PostgreSQL $major and this server is $PG_MAJOR: $hint" >&2
+  exit 1
+done
+
+# Two servers on the same data destroy it, and PostgreSQL cannot see one in another container. The
+# lock is on the folder and ends with the server.
+mkdir -p "$PGDATA"
+exec 9< "$PGDATA"
+flock -n 9 || {
+  echo 'Another container runs a server on this data: an upgrade, or another clone of the project.' >&2
+  exit 1
+}
+{%- endif %}
+
+as_postgres() {
+  if [ "$(id -u)" = 0 ]; then gosu postgres "$@"; else "$@"; fi
+}
+
+APP_DB=$POSTGRES_DB
+APP_USER=$POSTGRES_USER
+APP_PASSWORD=${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}
+export APP_DB APP_USER APP_PASSWORD
+unset POSTGRES_DB POSTGRES_PASSWORD_FILE
+POSTGRES_USER=postgres
+POSTGRES_PASSWORD=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
+export POSTGRES_USER POSTGRES_PASSWORD
+{%- if cookiecutter.postgres_storage != "tmpfs" %}
+
+# A first start that was cut off, or data from before there was the role postgres.
+if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
+  [ -s "$PGDATA/global/pg_control" ] || {
+    echo "The first start was cut off before there was any data. Delete what is in $PGDATA, or the volume." >&2
+    exit 1
+  }
+  grep -q '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" ||
+    printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
+  as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start > /dev/null
+  sh /docker-entrypoint-initdb.d/app_role.sh
+  as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
+fi
+
+# What a restore left behind that ended with its server. In the background, as an orphan: the server
+# that this process becomes must have no child that it does not know.
+(
+  {
+    until psql -U postgres -d postgres -c 'SELECT' || psql -U "$APP_USER" -d postgres -c 'SELECT'; do sleep 1; done
+    POSTGRES_DB=$APP_DB POSTGRES_USER=$APP_USER sh /scripts/restore.sh --drop-leftover
+  } > /dev/null 2>&1 9>&- &
+)
+{%- endif %}
+
+exec docker-entrypoint.sh "$@"

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Run a script of docker/db in the container of the live database:  sh scripts/db.sh backup
+# `docker compose exec` leaves a command running when it is interrupted itself. So this holds a pipe
+# open, and the script in the container stops at the end of it, whatever ended this.
+set -eu
+cd "$(dirname "$0")/.."
+script=$1
+shift
+
+# Never `docker compose exec`: while db is stopped, it takes any container that was run from db.
+db=$(docker compose ps --quiet db)
+[ -n "$db" ] || {
+  echo 'The database is not running. Start it with: docker compose up --detach db' >&2
+  exit 1
+}
+
+folder=$(mktemp -d)
+mkfifo "$folder/pipe"
+terminal=0
+[ ! -t 1 ] || terminal=1
+# With job control the client has a process group of its own, and Ctrl-C does not reach it.
+! (: < /dev/tty) 2> /dev/null || set -m
+docker exec --interactive --env STOP_AT_END_OF_INPUT=1 --env TERMINAL="$terminal" \
+  ${LOCK_TIMEOUT:+--env "LOCK_TIMEOUT=$LOCK_TIMEOUT"} "$db" sh "/scripts/$script.sh" "$@" \
+  < "$folder/pipe" &
+client=$!
+set +m
+exec 3> "$folder/pipe"
+rm -r "$folder"
+trap 'exec 3>&-' HUP INT TERM
+
+# A signal ends `wait`, but not the client, which shows what the script does about it.
+while :; do
+  status=0
+  wait "$client" || status=$?
+  kill -0 "$client" 2> /dev/null || exit "$status"
+done
