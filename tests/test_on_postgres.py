@@ -1,6 +1,7 @@
 """The rendered project on a real PostgreSQL server, without containers."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_render import CHOICES
@@ -22,26 +23,25 @@ def manage(request, bake, python_for, postgres_server):
     django, driver = request.param
     answers = {"django_version": django, "postgres_driver": driver}
     project = bake(**answers)
-    database = f"test_of_{driver.replace('-', '_')}_{django.replace('.', '_')}"
-    postgres_server.sql(f"DROP DATABASE IF EXISTS {database}")
-    postgres_server.sql(f"CREATE DATABASE {database}")
+    python = python_for(**answers)
+    name = f"of_{driver.replace('-', '_')}_{django.replace('.', '_')}"
+    postgres_server.sql(f"DROP DATABASE IF EXISTS {name}")
+    postgres_server.sql(f"CREATE DATABASE {name}")
 
-    def run(*words, module=("manage.py",), check=True):
-        return project.run(
-            python_for(**answers),
-            *module,
-            *words,
-            cwd="app",
-            check=check,
-            env=postgres_server.environment(database),
-        )
+    def run(*words, module=("manage.py",), database=name):
+        environment = postgres_server.environment(database)
+        return project.run(python, *module, *words, cwd="app", env=environment)
 
     return run
 
 
 def test_its_own_tests_pass_both_ways(manage):
-    assert "Ran 0 tests" not in manage("test").stdout
-    assert " passed" in manage(module=("-m", "pytest")).stdout
+    # At once, for they wait for timeouts. Each makes its database, named after the one it is given.
+    with ThreadPoolExecutor(2) as pool:
+        djangos = pool.submit(manage, "test", database="django")
+        pytests = pool.submit(manage, module=("-m", "pytest"), database="postgres")
+    assert "Ran 0 tests" not in djangos.result().stdout
+    assert " passed" in pytests.result().stdout
 
 
 def test_it_migrates_and_nothing_is_left_to_migrate(manage):

@@ -205,6 +205,7 @@ def test_every_lock_pins_what_is_asked_for_and_names_no_address(bake, django, dr
         assert set(asked) <= {pin.partition("==")[0] for pin in pins}
 
 
+@pytest.mark.git
 def test_file_names_can_be_checked_out_on_windows():
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
