@@ -77,6 +77,18 @@ def wait_until(condition: Callable[[], object], seconds: float, explain: Callabl
         time.sleep(0.02)
 
 
+def said_to_clients(log: str) -> str:
+    """Return what a PostgreSQL server says from when it is ready for clients over TCP.
+
+    Before that, the image starts the server once on its socket only, to initialise it. What that
+    server says, such as a FATAL to a session that it ends, no client of the stack is told.
+    """
+    opened = log.partition("listening on IPv4 address")[2]
+    _, ready, said = opened.partition("ready to accept connections")
+    assert ready, f"the server never became ready over TCP\n{log}"
+    return said
+
+
 class Running:
     """A command that runs, and what it has printed so far."""
 

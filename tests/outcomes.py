@@ -1,0 +1,60 @@
+"""Write what became of each test to the file that OUTCOMES names, and compare two such files.
+
+As a plugin of pytest (-p tests.outcomes) it adds a line for each test that is collected and for each that
+has ended. As a program: outcomes.py OUTSIDE INSIDE fails unless each test of the first file has
+passed, or was skipped for a tier, in the second.
+"""
+
+import collections
+import json
+import os
+import sys
+from pathlib import Path
+
+# Of two outcomes of one test, the later one here counts: its teardown may fail after it passed.
+RANK = ["collected", "passed", "skipped", "failed"]
+
+
+def add(test: str, outcome: str) -> None:
+    """Add a line to the file."""
+    with open(os.environ["OUTCOMES"], "a", encoding="utf-8") as file:
+        file.write(json.dumps([test, outcome]) + "\n")
+
+
+def pytest_collection_finish(session) -> None:
+    """Note what is collected, which the processes of xdist do."""
+    for item in session.items:
+        add(item.nodeid, "collected")
+
+
+def pytest_runtest_logreport(report) -> None:
+    """Note an outcome, in the process that prints it: those of xdist send theirs there."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if report.when == "call" or report.outcome != "passed":
+        add(report.nodeid, report.outcome)
+
+
+def outcomes(file: str) -> dict[str, str]:
+    """Return the outcome of each test of a file."""
+    found = {}
+    for line in Path(file).read_text(encoding="utf-8").splitlines():
+        test, outcome = json.loads(line)
+        found[test] = max(found.get(test, "collected"), outcome, key=RANK.index)
+    return found
+
+
+def main() -> int:
+    """Compare two files; print what is wrong, then the counts."""
+    outside, inside = map(outcomes, sys.argv[1:])
+    wrong = {test: inside.get(test, "missing") for test in outside.keys() | inside.keys()}
+    wrong = {test: end for test, end in wrong.items() if end not in ("passed", "skipped")}
+    for test, end in sorted(wrong.items()):
+        print(f"{end}: {test}", file=sys.stderr)
+    counts = collections.Counter(inside.values())
+    print(f"bare: {len(outside)} tests here; there", *(f"{n} {end}" for end, n in counts.items()))
+    return bool(wrong or not outside)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the tests themselves rest on: missing services, and how a log is read."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from project import ROOT, said_to_clients
+
+NEEDS_GIT = "tests/test_render.py::test_file_names_can_be_checked_out_on_windows"
+FIRST_START = """
+db-1  | LOG:  listening on Unix socket "/var/run/postgresql/.s.PGSQL.5432"
+db-1  | FATAL:  terminating connection due to administrator command
+db-1  | LOG:  database system is ready to accept connections
+db-1  | LOG:  database system is shut down
+db-1  | PostgreSQL init process complete; ready for start up.
+"""
+SECOND_START = """
+db-1  | LOG:  listening on IPv4 address "0.0.0.0", port 5432
+db-1  | LOG:  database system was shut down
+db-1  | LOG:  database system is ready to accept connections
+"""
+
+
+def run_tests(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest where the search path has nothing on it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        cwd=ROOT,
+        env=os.environ | {"PATH": os.devnull, "REQUIRE_TIERS": ""} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_missing_service_is_a_skip_that_says_how_to_get_it():
+    process = run_tests("-m", "bash or busybox or dash or git or stack")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert " failed" not in process.stdout and " passed" not in process.stdout
+    for program in ("bash", "busybox", "dash", "git"):
+        assert f"no {program}: install Debian's {program}" in process.stdout
+    assert "no Docker engine with Compose answers: start one" in process.stdout
+
+
+def test_a_missing_service_is_a_failure_where_it_is_required():
+    process = run_tests(NEEDS_GIT, REQUIRE_TIERS="git")
+    assert process.returncode == 1
+    assert "git tests are required here: no git: install Debian's git" in process.stdout
+
+
+def test_what_clients_are_told_begins_when_the_server_is_ready_over_tcp():
+    assert "FATAL" not in said_to_clients(FIRST_START + SECOND_START)
+    told = 'db-1  | FATAL:  role "nobody" does not exist\n'
+    assert told in said_to_clients(FIRST_START + SECOND_START + told)
+    with pytest.raises(AssertionError, match="never became ready"):
+        said_to_clients(FIRST_START)
+
+
+@pytest.mark.parametrize(
+    ("inside", "status", "says"),
+    [
+        ([["a", "collected"], ["a", "passed"], ["b", "skipped"]], 0, "2 tests here"),
+        ([["a", "passed"]], 1, "missing: b"),
+        ([["a", "passed"], ["a", "failed"], ["b", "skipped"]], 1, "failed: a"),
+        ([["a", "passed"], ["b", "collected"]], 1, "collected: b"),
+        ([["a", "passed"], ["b", "skipped"], ["c", "failed"]], 1, "failed: c"),
+    ],
+)
+def test_a_bare_run_may_differ_by_skips_only(tmp_path, inside, status, says):
+    for name, lines in (("outside", [["a", "collected"], ["b", "collected"]]), ("inside", inside)):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    process = subprocess.run(
+        [sys.executable, ROOT / "tests/outcomes.py", tmp_path / "outside", tmp_path / "inside"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == status, process.stderr
+    assert says in process.stdout + process.stderr
