@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -70,13 +71,14 @@ def answers_of(preset: Path) -> dict:
     return {name: choices[0] for name, choices in ANSWERS.items()} | answers
 
 
-@pytest.mark.parametrize(
-    "answers",
-    [*PAIRS, *map(answers_of, PRESETS)],
-    ids=[*map(name_of, PAIRS), *(preset.stem for preset in PRESETS)],
-)
-def test_every_pair_of_answers_and_every_preset_is_clean(bake, answers):
-    project = bake(**answers)
+EVERY_PAIR = {name_of(answers): answers for answers in PAIRS} | {
+    preset.stem: answers_of(preset) for preset in PRESETS
+}
+
+
+@pytest.mark.parametrize("answers", EVERY_PAIR.values(), ids=EVERY_PAIR)
+def test_every_pair_of_answers_and_every_preset_is_clean(bake_once, answers):
+    project = bake_once(**answers)
 
     for name, path in project.files().items():
         content = path.read_bytes()
@@ -89,31 +91,60 @@ def test_every_pair_of_answers_and_every_preset_is_clean(bake, answers):
         blank_lines = rb"\n\n\n\n" if name.endswith((".py", "Dockerfile")) else rb"\n\n\n"
         assert blank_lines not in content, f"{name} has too many blank lines"
 
-    project.run("ruff", "check", "--no-cache", "app", "scripts")
-    project.run("ruff", "format", "--no-cache", "--check", "app", "scripts")
-    project.run("hadolint", "Dockerfile")
-    project.run("shellcheck", *(name for name in project.files() if name.endswith(".sh")))
-    project.run("yamllint", "--strict", "--config-file", ROOT / "tests/yamllint.yaml", ".")
-    compose_files = [name for name in project.files() if re.fullmatch(r"compose.*\.yaml", name)]
-    project.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose_files)
-    for name, schema, *options in (
-        (".github/workflows/ci.yml", "vendor.github-workflows"),
-        (".github/dependabot.yml", "vendor.dependabot"),
-        (".gitlab-ci.yml", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"),
-        ("renovate.json", "vendor.renovate"),
-    ):
-        asked_for = "github" if "github" in name else "gitlab"
-        assert (project.path / name).exists() == (answers["ci"] == asked_for)
-        if answers["ci"] == asked_for:
-            project.run("check-jsonschema", "--builtin-schema", schema, *options, name)
-    if answers["ci"] == "github":
-        project.run("zizmor", "--offline", "--quiet", "--persona", "auditor", ".github")
+    for name in (".github/workflows/ci.yml", ".github/dependabot.yml"):
+        assert (project.path / name).exists() == (answers["ci"] == "github")
+    for name in (".gitlab-ci.yml", "renovate.json"):
+        assert (project.path / name).exists() == (answers["ci"] == "gitlab")
     release = {"slim": "slim-trixie", "alpine": "alpine"}[answers["base_image"]]
     assert f"FROM python:{answers['python_version']}-{release} " in project.read("Dockerfile")
     assert f"postgres:{answers['postgres_version']}-" in project.read("compose.yaml")
     locked = re.findall(r"^([a-z0-9-]+)==([\d.]+)", project.read("requirements.txt"), re.MULTILINE)
     assert answers["postgres_driver"] in dict(locked)
     assert dict(locked)["django"].startswith(answers["django_version"] + ".")
+
+
+# What finds mistakes in those files and folders of a project that match.
+TOOLS = [
+    ("ruff check --no-cache", "app|scripts"),
+    ("ruff format --no-cache --check", "app|scripts"),
+    ("hadolint", r"Dockerfile"),
+    ("shellcheck", r".*\.sh"),
+    (f"yamllint --strict --config-file {ROOT}/tests/yamllint.yaml", r".*\.ya?ml"),
+    ("check-jsonschema --builtin-schema vendor.compose-spec", r"compose.*\.yaml"),
+    ("check-jsonschema --builtin-schema vendor.github-workflows", r"\.github/workflows/ci\.yml"),
+    ("check-jsonschema --builtin-schema vendor.dependabot", r"\.github/dependabot\.yml"),
+    (
+        "check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci",
+        r"\.gitlab-ci\.yml",
+    ),
+    ("check-jsonschema --builtin-schema vendor.renovate", r"renovate\.json"),
+    ("zizmor --offline --quiet --persona auditor", r"\.github"),
+]
+
+
+def test_no_tool_finds_a_mistake_in_any_of_them(bake_once, tmp_path):
+    # One process of each tool for all projects: most of its time goes into its start.
+    projects = {name: bake_once(**answers) for name, answers in EVERY_PAIR.items()}
+    for tool, pattern in TOOLS:
+        paths = [
+            path
+            for project in projects.values()
+            for path in sorted(project.path.rglob("*"))
+            if re.fullmatch(pattern, path.relative_to(project.path).as_posix())
+        ]
+        assert paths, pattern
+        process = subprocess.run(
+            [*shlex.split(tool), *paths],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        found = process.stdout
+        for name, project in projects.items():
+            found = found.replace(str(project.path), f"[{name}]")
+        assert process.returncode == 0, f"{tool}: {process.returncode}\n{found}"
 
 
 # Where one of these stands in a project, it is about the answer beside it.
@@ -136,8 +167,8 @@ WORDS = {
 
 
 @pytest.mark.parametrize("answers", PAIRS, ids=name_of)
-def test_nothing_is_said_of_what_was_not_chosen(bake, answers):
-    project = bake(**answers)
+def test_nothing_is_said_of_what_was_not_chosen(bake_once, answers):
+    project = bake_once(**answers)
 
     text = "".join(path.read_text() for path in project.files().values()).lower()
     names = "\n".join(project.files())
