@@ -2,8 +2,10 @@
 
 import http.client
 import os
+import pty
 import re
 import secrets
+import select
 import ssl
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from embedded_postgres import free_port
@@ -122,6 +125,57 @@ class Running:
             raise AssertionError(f"still running after {seconds} s\n{self.printed()}") from None
 
 
+class InTerminal:
+    """A command that runs in a terminal of its own, and what that shows.
+
+    Ctrl-C there goes to all of the command's foreground processes; a closed terminal hangs up.
+    """
+
+    def __init__(self, command: list[str], cwd: Path):
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            os.execvp(command[0], command)
+        self.shown = ""
+        self.status: int | None = None
+
+    def read(self) -> str:
+        """Return all that was shown until now."""
+        while select.select([self.terminal], [], [], 0)[0]:
+            try:
+                self.shown += os.read(self.terminal, 100_000).decode()
+            except OSError:  # closed by the other side
+                break
+        return self.shown
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Return when the text was shown."""
+        wait_until(lambda: text in self.read(), seconds, self.read)
+
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl-C."""
+        os.write(self.terminal, b"\x03")
+
+    def close(self) -> None:
+        """Close the terminal, as somebody who closes its window."""
+        os.close(self.terminal)
+
+    def end(self, seconds: float = 60) -> int:
+        """Return the exit status when the command has ended."""
+
+        def ended() -> bool:
+            with suppress(OSError):
+                self.read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+                self.read()
+            return bool(pid)
+
+        wait_until(ended, seconds, lambda: self.shown)
+        return self.status
+
+
 class Project:
     """A rendered project in `path`."""
 
@@ -219,6 +273,24 @@ class Project:
         """Run a statement in the db service; return the rows, unaligned."""
         psql = 'psql -XAt -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0"'
         return self.compose("exec", "-T", "db", "sh", "-c", psql, statement).stdout.strip()
+
+    def admin_sql(self, statement: str, database: str | None = None) -> str:
+        """Run SQL, psql's own commands included, as the server's superuser; return the rows."""
+        process = subprocess.run(
+            ["docker", "compose", "exec", "-T", "db", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1"]
+            + ["-U", "postgres", "-d", database or self.setting("POSTGRES_DB")],
+            input=statement,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, f"{statement}\n{process.stdout}{process.stderr}"
+        return process.stdout.strip()
+
+    def in_terminal(self, *command: str) -> InTerminal:
+        """Start a command in the project, in a terminal of its own."""
+        return InTerminal(list(command), self.path)
 
     def get(self, path: str = "/", timeout: float = 10) -> tuple[int, str]:
         """Return status and body of a page; status 0 where there is no answer."""

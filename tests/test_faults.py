@@ -166,7 +166,7 @@ def test_a_database_that_was_dropped(make_stack):
     project = make_stack()
     project.up()
     name = project.setting("POSTGRES_DB")
-    drop = f'psql -U "$POSTGRES_USER" -d postgres -c "DROP DATABASE {name} WITH (FORCE)"'
+    drop = f'psql -U postgres -c "DROP DATABASE {name} WITH (FORCE)"'
     project.compose("exec", "-T", "db", "sh", "-c", drop)
     assert project.status("/health/ready") == 503
     assert project.status("/health/live") == 200
@@ -175,7 +175,7 @@ def test_a_database_that_was_dropped(make_stack):
     process = project.compose("up", check=False, timeout=60)
 
     assert process.returncode != 0
-    way_out = f"no such database. Create it with: docker compose exec db createdb -U django {name}"
+    way_out = f"no such database. Create it with: docker compose exec db createdb -U postgres -O django {name}"
     assert way_out in process.stdout
     project.compose("up", "--detach", "--no-deps", "db")
     project.run(*way_out.partition("with: ")[2].split())

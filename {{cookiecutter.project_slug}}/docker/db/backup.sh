@@ -22,7 +22,7 @@ version=$(sql -c 'SHOW server_version' 2> /dev/null | cut -d ' ' -f 1)
 bytes=$(echo "SELECT pg_database_size(:'database')" | sql) || fail 'the reason is above.'
 partial=$(mktemp -d /backups/.partial.XXXXXX) || fail 'backups/ cannot be written.'
 trap 'trap "" HUP INT TERM; stop_work; rm -rf "$partial"; stop_watching' EXIT
-trap 'fail "it was interrupted."' HUP INT TERM
+trap 'clear_line; fail "it was interrupted."' HUP INT TERM
 
 report() {
   written=$(($(du -sk "$partial" | cut -f 1) * 1024))

@@ -39,6 +39,10 @@ progress() { # TEXT DONE TOTAL, in bytes
   fi
 }
 
+clear_line() {
+  [ "${TERMINAL:-}" != 1 ] || printf '\r\033[K'
+}
+
 # Run a command and call `report` once a second meanwhile. The command is in the background because
 # a shell handles a signal only when no command is in its foreground.
 work=''
@@ -51,7 +55,7 @@ run() {
     ticks=$(((ticks + 1) % 10))
     [ "$ticks" != 0 ] || report
   done
-  [ "${TERMINAL:-}" != 1 ] || printf '\r\033[K'
+  clear_line
   status=0
   wait "$work" || status=$?
   work=''

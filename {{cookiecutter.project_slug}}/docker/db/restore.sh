@@ -76,7 +76,7 @@ clean_up() {
   stop_watching
 }
 trap clean_up EXIT
-trap 'fail "it was interrupted."' HUP INT TERM
+trap 'clear_line; fail "it was interrupted."' HUP INT TERM
 
 # The backup's SQL for the entries of its list that grep chooses.
 statements() { # OPTIONS AND PATTERN OF GREP
@@ -171,7 +171,10 @@ if [ -n "$owner" ]; then
 else
   set --
 fi
-run pg_restore --exit-on-error --jobs="$jobs" --dbname="$restoring" "$@" "$dump" 2> "$scratch/errors" ||
+fill() {
+  pg_restore --exit-on-error --jobs="$jobs" --dbname="$restoring" "$@" "$dump" 2> "$scratch/errors"
+}
+run fill "$@" ||
   fail "$(grep -m 1 'error:' "$scratch/errors" || head -n 1 "$scratch/errors")"
 run vacuumdb --quiet --analyze-only --jobs="$jobs" --dbname="$restoring" || fail 'the reason is above.'
 

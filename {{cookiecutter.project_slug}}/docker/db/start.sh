@@ -22,10 +22,12 @@ done
 # lock is on the folder and ends with the server.
 mkdir -p "$PGDATA"
 exec 9< "$PGDATA"
-flock -n 9 || {
+flock -w 10 9 || {
   echo 'Another container runs a server on this data: an upgrade, or another clone of the project.' >&2
   exit 1
 }
+# With the lock, this file is of a server that was killed. Its process id may be in use again here.
+rm -f "$PGDATA/postmaster.pid"
 {%- endif %}
 
 as_postgres() {
@@ -42,12 +44,17 @@ POSTGRES_PASSWORD=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
 export POSTGRES_USER POSTGRES_PASSWORD
 {%- if cookiecutter.postgres_storage != "tmpfs" %}
 
-# A first start that was cut off, or data from before there was the role postgres.
+# A first start that was cut off in initdb left what no server can use: none has ever run on it (each
+# writes postmaster.opts), it has no database of anybody's, and it is no copy that somebody put there.
+if [ -d "$PGDATA/pg_wal" ] && [ ! -e "$PGDATA/postmaster.opts" ] && [ ! -e "$PGDATA/backup_label" ] &&
+  ! grep -qs '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" &&
+  [ -z "$(find "$PGDATA/base" -mindepth 1 -maxdepth 1 -name '?????*' 2> /dev/null)" ]; then
+  echo 'The first start was cut off. It begins anew.'
+  find "$PGDATA" -mindepth 1 -delete
+fi
+
+# One that was cut off later, or data from before there was the role postgres.
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
-  [ -s "$PGDATA/global/pg_control" ] || {
-    echo "The first start was cut off before there was any data. Delete what is in $PGDATA, or the volume." >&2
-    exit 1
-  }
   grep -q '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" ||
     printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
   as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start > /dev/null

@@ -1,0 +1,74 @@
+"""Two clones of a project, and production beside them, share nothing of one engine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from project import Project
+
+pytestmark = pytest.mark.stack
+
+
+def clone(project: Project, folder: Path) -> Project:
+    """Copy what git has of a project, and make its .env as README.md says."""
+    ignored = shutil.ignore_patterns(".env", "backups", "__pycache__")
+    shutil.copytree(project.path, folder / project.slug, ignore=ignored)
+    (folder / project.slug / "backups").mkdir()
+    other = Project(folder / project.slug)
+    printed = other.run("make", "env").stdout
+    assert f"Another clone has a database here: {project.stack}_db_data_18" in printed
+    other.choose_port()
+    return other
+
+
+def rows(project: Project) -> str:
+    """Return what the project keeps."""
+    return project.sql("SELECT whose FROM mine")
+
+
+def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
+    first = make_stack()
+    first.up()
+    second = clone(first, tmp_path / "second")
+    production = clone(first, tmp_path / "production")
+    try:
+        second.up()
+        production.to_production()
+        production.deploy()
+        everybody = {"first": first, "second": second, "production": production}
+        assert len({project.stack for project in everybody.values()}) == 3
+        for whose, project in everybody.items():
+            project.sql(f"CREATE TABLE mine AS SELECT '{whose}' AS whose")
+        for whose, project in everybody.items():
+            assert rows(project) == whose
+
+        # What one does to all of its own, the others do not see.
+        second.run("make", "build")
+        second.replace("app/core/templates/core/home.html", ">Admin<", ">Second<")
+        second.compose("up", "--detach", "--wait", "--force-recreate", "--build")
+        backup = second.run("make", "backup").stdout.split("Made ")[1].split()[0]
+        second.run("make", "restore", f"FILE={backup}")
+        second.compose("down", "--volumes", "--rmi", "all")
+        assert rows(first) == "first" and rows(production) == "production"
+        assert first.status("/") == 200 and "Second" not in first.get("/")[1]
+        assert production.request("/").status == 200
+        first.compose("down")
+        assert production.request("/").status == 200
+
+        # A folder that was moved or renamed finds its data.
+        moved = Project(shutil.move(first.path, tmp_path / "renamed"))
+        moved.port = first.port
+        first.path = moved.path
+        moved.up()
+        assert rows(moved) == "first" and moved.status("/") == 200
+    finally:
+        second.remove_from_engine()
+        production.remove_from_engine()
+
+
+def test_an_env_without_a_name_for_the_stack_goes_on_with_its_old_one(make_stack):
+    project = make_stack()
+    name = project.stack
+    project.replace(".env", f"COMPOSE_PROJECT_NAME={name}\n", "")
+    assert f"name: {project.slug}\n" in project.compose("config").stdout
+    project.replace(".env", "DEBUG=true", f"COMPOSE_PROJECT_NAME={name}\nDEBUG=true")
