@@ -577,9 +577,9 @@ def test_data_moves_from_development_to_production_and_to_a_new_server(make_stac
     project.compose("up", "--detach", "--wait")
     assert project.request("/").status == 200
     project.run("make", "backup")
-    (dump,) = (project.path / "backups").glob("*.dump")
+    (backup,) = (project.path / "backups").glob("*-pg17*")
     project.sql("DELETE FROM kept")
-    project.run("make", "restore", f"FILE=backups/{dump.name}")
+    project.run("make", "restore", f"FILE=backups/{backup.name}")
     assert project.sql("SELECT count(*) FROM kept") == "1000"
 
     project.run("make", "upgrade-postgres", "TO=18")
@@ -593,4 +593,4 @@ def test_every_place_for_the_data_works_hardened(make_site, storage):
     site = make_site(postgres_storage=storage, postgres_version="17", use_entrypoint=False)
     assert site.request("/").status == 200
     site.run("make", "backup")
-    assert len(list((site.path / "backups").glob("*.dump"))) == 1
+    assert len(list((site.path / "backups").glob("*-pg17*"))) == 1
