@@ -28,7 +28,7 @@ lint: .venv/done ## Check the template's own code
 	ruff check benchmarks hooks scripts tests && ruff format --check benchmarks hooks scripts tests
 
 bench: .venv/done ## Measure, as ratios against a floor
-	python benchmarks/bench.py
+	python benchmarks/bench.py $(ARGS)
 
 lock: .venv/done ## Pin what the requirements*.in ask for, here and in the template
 	python scripts/lock.py $(ARGS)

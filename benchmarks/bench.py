@@ -303,11 +303,77 @@ def bench_production(folder: Path) -> None:
         project.remove_from_engine()
 
 
+# About 1 GB: rows, some of them large, and three indexes.
+DATA = """
+CREATE TABLE big AS
+SELECT n, md5(n::text) || md5((n + 1)::text) AS x, repeat(md5(n::text), 6) AS y, now() AS z
+FROM generate_series(1, {rows}) AS n;
+ALTER TABLE big ADD PRIMARY KEY (n);
+CREATE INDEX ON big (x);
+CREATE TABLE second AS SELECT n + 1 AS n, x, y FROM big WHERE n % 2 = 0;
+CREATE INDEX ON second (x);
+CHECKPOINT;
+"""
+
+
+def bench_data(folder: Path, rows: int = 1_700_000) -> None:
+    """Measure a restore and an upgrade beside PostgreSQL's own programs."""
+    answers = [f"project_slug={Project.unused_slug()}", "postgres_version=17"]
+    project = Project(render(ROOT, folder / "data", *answers))
+    project.choose_port()
+    name = project.setting("POSTGRES_DB")
+
+    def in_db(*command: str) -> float:
+        line = ("exec", "-T", "db", *command)
+        return seconds(lambda: project.compose(*line, timeout=900))
+
+    def restore(backup: str) -> float:
+        took = seconds(
+            lambda: project.run("make", "restore", f"FILE=backups/{backup}", timeout=900)
+        )
+        listed = project.run("make", "backups").stdout
+        for word in listed.split():
+            if word.startswith("DB="):
+                project.run("make", "drop-replaced", word)
+        project.admin_sql("CHECKPOINT")
+        return took
+
+    def bare_restore(dump: str) -> float:
+        in_db("createdb", "-U", "postgres", "bare")
+        took = in_db("pg_restore", "-U", "postgres", "-j", "2", "-d", "bare", dump)
+        in_db("dropdb", "-U", "postgres", "bare")
+        project.admin_sql("CHECKPOINT")
+        return took
+
+    try:
+        project.up()
+        project.admin_sql("SET ROLE django;" + DATA.replace("CHECKPOINT;", "").format(rows=rows))
+        size = int(project.sql("SELECT pg_database_size(current_database())")) / 1e6
+        print(f"a database of {size:.0f} MB:")
+        made = project.run("make", "backup", timeout=900).stdout
+        backup = made.split("backups/")[1].split()[0]
+        ours, bare = in_turns(
+            lambda: restore(backup), lambda: bare_restore(f"/backups/{backup}/data"), rounds=2
+        )
+        row("make restore", ours, bare, "s", "pg_restore -j 2")
+        copy = ("pg_dump", "-U", "postgres", "-Fd", "-j", "2", "-f", "/tmp/bare", name)
+        bare_copy = in_db(*copy) + bare_restore("/tmp/bare")
+        in_db("rm", "-r", "/tmp/bare")
+        upgrade = ("make", "upgrade-postgres", "TO=18")
+        ours = seconds(lambda: project.run(*upgrade, timeout=1800))
+        row("make upgrade-postgres", ours, bare, "s", "pg_restore -j 2 alone")
+        row("make upgrade-postgres", ours, bare_copy, "s", "pg_dump -j 2 and pg_restore -j 2")
+    finally:
+        project.remove_from_engine()
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table; with the argument `data`, only what concerns backups."""
     print(f"{'':<44} {'ours':>12} {'floor':>12} {'ratio':>6}  floor is")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if sys.argv[1:] == ["data"]:
+            return bench_data(folder)
         floor_template = ROOT / "benchmarks" / "floor_template"
         ours, least = in_turns(
             lambda: seconds(lambda: render(ROOT, folder / "ours")),
@@ -321,6 +387,7 @@ def main() -> None:
             bench_stack(project, Project(ROOT / "benchmarks" / "floor_stack"))
             bench_images(folder)
             bench_production(folder)
+            bench_data(folder)
         else:
             print("no Docker engine answers: the stack is not measured")
 

@@ -108,7 +108,7 @@ TOOLS = [
     ("ruff check --no-cache", "app|scripts"),
     ("ruff format --no-cache --check", "app|scripts"),
     ("hadolint", r"Dockerfile"),
-    ("shellcheck", r".*\.sh"),
+    ("shellcheck --external-sources", r".*\.sh"),
     (f"yamllint --strict --config-file {ROOT}/tests/yamllint.yaml", r".*\.ya?ml"),
     ("check-jsonschema --builtin-schema vendor.compose-spec", r"compose.*\.yaml"),
     ("check-jsonschema --builtin-schema vendor.github-workflows", r"\.github/workflows/ci\.yml"),

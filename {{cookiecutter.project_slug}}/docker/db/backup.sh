@@ -4,7 +4,7 @@
 # A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the roles of the
 # server with their passwords, about.txt says what is in it. With KEEP, a number, only so many of the
 # newest backups stay, once this one is good. LOCK_TIMEOUT is in seconds.
-# shellcheck source=docker/db/common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
 fail() {

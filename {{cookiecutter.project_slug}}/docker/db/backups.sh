@@ -1,7 +1,7 @@
 #!/bin/sh
 # List the backups, the newest first, and the databases that restores have replaced:
 #   sh scripts/db.sh backups
-# shellcheck source=docker/db/common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
 now=$(date +%s)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Delete a database that a restore has replaced:  sh scripts/db.sh drop_replaced NAME
-# shellcheck source=docker/db/common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
 name=${1:-}

@@ -3,7 +3,7 @@
 # The backup goes into a new database. When all of it is there, the two swap their names in one
 # transaction. What was live stays, as another database. With OWNER, everything in the backup is
 # given to that role, and the backup's own roles are not needed.
-# shellcheck source=docker/db/common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
 fail() {
