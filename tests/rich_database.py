@@ -3,18 +3,18 @@
 from project import Project
 
 # On the server, beside the role of the project.
-MORE_ROLES = """
+MORE_ROLES = r"""
 CREATE ROLE reader;
 CREATE ROLE writer LOGIN PASSWORD 'of the writer' CONNECTION LIMIT 7;
-CREATE ROLE "odd role";
+CREATE ROLE "odd \role";
 GRANT reader TO writer WITH ADMIN OPTION;
 ALTER ROLE writer SET work_mem = '5MB';
 COMMENT ON ROLE reader IS 'may read';
 """
 
 # As the superuser, in the database of the project; `:DBNAME` is a variable of psql.
-RICH = """
-COMMENT ON DATABASE :"DBNAME" IS 'of the project: it''s "quoted", \\ and
+RICH = r"""
+COMMENT ON DATABASE :"DBNAME" IS 'of the project: it''s "quoted", \ and
 ALTER DATABASE on two lines';
 ALTER DATABASE :"DBNAME" SET work_mem = '7MB';
 ALTER DATABASE :"DBNAME" SET search_path = "$user", public, "Odd schema";
@@ -38,7 +38,7 @@ SELECT 1 + n % 1000, n % 7 > 0 FROM generate_series(1, 100000) AS n;
 SELECT nextval('invoice'), nextval('invoice');
 SELECT lo_from_bytea(4711, 'a large object');
 GRANT SELECT ON customer TO reader WITH GRANT OPTION;
-GRANT UPDATE (name) ON customer TO "odd role";
+GRANT UPDATE (name) ON customer TO "odd \role";
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader;
 CREATE TABLE secret (owner name, what text);
 INSERT INTO secret VALUES ('reader', 'for the reader'), ('writer', 'for the writer');
@@ -49,6 +49,8 @@ CREATE FUNCTION who() RETURNS name SECURITY DEFINER LANGUAGE sql AS 'SELECT curr
 CREATE FUNCTION looks_like_sql() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
 GRANT SELECT ON customer TO nobody_like_this;
 END $$;
+COMMENT ON TABLE secret IS 'such as
+GRANT SELECT ON secret TO nobody_like_this;';
 CREATE MATERIALIZED VIEW totals AS SELECT paid, count(*) FROM purchase GROUP BY paid;
 CREATE TABLE parted (day date, n integer) PARTITION BY RANGE (day);
 CREATE TABLE parted_2026 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
@@ -79,7 +81,7 @@ SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datco
 SELECT setrole::regrole, setconfig FROM pg_db_role_setting
 WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = :'DBNAME') ORDER BY 1;
 SELECT rolname, rolsuper, rolcreatedb, rolcanlogin, rolconnlimit, rolpassword FROM pg_authid
-WHERE rolname IN ('reader', 'writer', 'odd role') ORDER BY 1;
+WHERE rolname IN ('reader', 'writer', 'odd \role') ORDER BY 1;
 SELECT setrole::regrole, setconfig FROM pg_db_role_setting WHERE setdatabase = 0 ORDER BY 1;
 SELECT roleid::regrole, member::regrole, admin_option FROM pg_auth_members
 WHERE roleid::regrole::text = 'reader';

@@ -164,6 +164,15 @@ def test_backup_and_restore_keep_all_there_is(project):
     project.wait_until(lambda: project.status("/health/ready") == 200, seconds=10)
     assert project.restarts() == 0
 
+    # What it says is so even when the server is killed at once.
+    project.sql("CREATE TABLE later AS SELECT 1")
+    restore(project, name)
+    (id,) = project.compose("ps", "--quiet", "db").stdout.split()
+    project.run("docker", "kill", id)
+    project.up()
+    assert state_of(project) == before
+    assert project.admin_sql("SELECT to_regclass('later') IS NULL") == "t"
+
 
 def test_what_a_restore_replaced_stays_until_it_is_deleted_by_name(project):
     name = backup(project)
@@ -318,8 +327,11 @@ def test_a_restore_that_fails_changes_nothing(project):
     biggest.write_bytes(content[:middle] + bytes(1000) + content[middle + 1000 :])
     (folder / "truncated/data" / biggest.name).write_bytes(content[:middle])
     (folder / "incomplete/data" / biggest.name).unlink()
+    shutil.copytree(project.path / good, folder / "emptied")
+    (folder / "emptied/data" / biggest.name).write_bytes(b"")
     about = folder / "huge/about.txt"
     about.write_text(re.sub(r"bytes=.*", f"bytes={10**15}", about.read_text()))
+    (folder / "huge/SHA256SUMS").unlink()
     (folder / "text.dump").write_text("CREATE TABLE x (y integer);\n")
     (folder / "empty.dump").write_bytes(b"")
     (folder / "folder").mkdir()
@@ -327,10 +339,11 @@ def test_a_restore_that_fails_changes_nothing(project):
     project.compose("exec", "-T", "db", "sh", "-c", foreign)
 
     for name, says in {
-        "backups/truncated": "",
-        "backups/corrupt": "",
-        "backups/incomplete": "",
-        "backups/huge": "needs about 1100000000 MB on the database's disk, which has",
+        "backups/truncated": "is not what make backup wrote: data/",
+        "backups/corrupt": "is not what make backup wrote: data/",
+        "backups/incomplete": "is not what make backup wrote: data/",
+        "backups/emptied": "is not what make backup wrote: data/",
+        "backups/huge": "needs about 1100001000 MB on the database's disk, which has",
         "backups/text.dump": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/empty.dump": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/folder": "is damaged, of a newer PostgreSQL, or not made by make backup",
@@ -364,12 +377,12 @@ def test_a_backup_from_when_it_was_a_file_can_be_restored(project):
     project.admin_sql("DROP POLICY own ON secret")
     project.compose("exec", "-T", "db", "sh", "-c", old.replace("old.dump", "no_policy.dump"))
     project.admin_sql("DROP OWNED BY writer; REASSIGN OWNED BY reader TO django")
-    project.admin_sql('DROP OWNED BY reader; DROP OWNED BY "odd role"')
+    project.admin_sql('DROP OWNED BY reader; DROP OWNED BY "odd \\role"')
     for name in databases_before(project):
         project.run("make", "drop-replaced", f"DB={name}")
-    project.admin_sql('DROP ROLE "odd role"; DROP ROLE reader')
+    project.admin_sql('DROP ROLE "odd \\role"; DROP ROLE reader')
     process = restore(project, "backups/no_policy.dump", check=False)
-    assert 'roles are missing here: "odd role",reader.' in process.stdout, process.stdout
+    assert 'roles are missing here: "odd \\role",reader.' in process.stdout, process.stdout
     assert databases(project) == {project.slug}
     restore(project, "backups/no_policy.dump", "OWNER=django")
     owners = (
@@ -407,7 +420,7 @@ def wait_for_copy(project: Project, explain) -> None:
 RUNNING = r"""
 for process in /proc/[0-9]*; do
   case $(tr '\0' ' ' < "$process/cmdline") in
-    pg_restore* | "sh /scripts/restore.sh"*) echo "${process#/proc/}" ;;
+    */pg_restore* | "sh /scripts/restore.sh"*) echo "${process#/proc/}" ;;
   esac
 done 2> /dev/null
 """
@@ -532,7 +545,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     shutil.copytree(project.path / name, other.path / name)
     # In the database of another name.
     printed = restore(other, name).stdout
-    assert 'Making the roles that are missing here: "odd role",reader,writer' in printed
+    assert 'Making the roles that are missing here: "odd \\role",reader,writer' in printed
     assert state_of(other) == before.replace(project.slug, other.slug)
     login = "PGPASSWORD='of the writer' psql -h 127.0.0.1 -U writer -d postgres -XAtc 'SELECT 1'"
     assert other.compose("exec", "-T", "db", "sh", "-c", login).stdout.strip() == "1"
@@ -543,6 +556,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     other.sql("SELECT 1")
     broken = next((other.path / name / "data").glob("*.dat*"))
     broken.unlink()
+    (other.path / name / "SHA256SUMS").unlink()
     other.admin_sql("DROP ROLE writer")
     assert restore(other, name, check=False).returncode != 0
     assert other.admin_sql("SELECT count(*) FROM pg_roles WHERE rolname = 'writer'") == "0"
@@ -580,7 +594,7 @@ def test_a_database_with_a_subscription_is_restored_again_and_again(project):
             project.run("make", "drop-replaced", f"DB={kept}")
         assert databases(project) == {project.slug}
         # Half of a restore has the subscription, too.
-        (project.path / name / "about.txt").write_text("bytes=1\n")
+        (project.path / name / "SHA256SUMS").unlink()
         data = project.path / name / "data"
         max(data.glob("*.dat*"), key=lambda path: path.stat().st_size).unlink()
         restore_fails(project, name, "")

@@ -309,6 +309,7 @@ def test_secrets_are_files_and_nothing_else(site):
     assert folder == 0o700
 
 
+@pytest.mark.git
 def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
     project = make_stack()
     env = project.read(".env")

@@ -2,7 +2,7 @@
 # Back up the database into backups/, complete and readable or not at all:
 #   sh scripts/db.sh backup [KEEP]
 # A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the roles of the
-# server with their passwords, about.txt says what is in it. With KEEP, a number, only so many of the
+# server with their passwords, about.txt says what is in it, and SHA256SUMS shows whether a copy is whole. With KEEP, a number, only so many of the
 # newest backups stay, once this one is good. LOCK_TIMEOUT is in seconds.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
@@ -15,6 +15,9 @@ fail() {
 keep=${1:-}
 case $keep in
   *[!0-9]* | 0*) fail "KEEP is a whole number from 1 on, not '$keep'." ;;
+esac
+case ${LOCK_TIMEOUT:-60} in
+  *[!0-9]*) fail "LOCK_TIMEOUT is a number of seconds, not '$LOCK_TIMEOUT'." ;;
 esac
 
 version=$(sql -c 'SHOW server_version' 2> /dev/null | cut -d ' ' -f 1)
@@ -52,10 +55,13 @@ run pg_dump --format=directory --jobs="$jobs" --compress="$compress" \
 # Reads every byte of the dump. Only a restore shows that it can be restored.
 run pg_restore --file=/dev/null "$partial/data" || fail 'the dump cannot be read back.'
 printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$bytes" > "$partial/about.txt"
+(cd "$partial" && find . -type f -exec sha256sum {} + > /tmp/sums.$$ && mv /tmp/sums.$$ SHA256SUMS)
 find "$partial" -type f -exec sync {} +
 # As root in the container, the files would be root's on the host.
 chown -R "$(stat -c %u:%g /backups)" "$partial"
 
+# From here on it is there, whatever the signal.
+trap '' HUP INT TERM
 # Where another backup has the name of this second, the next one is free.
 tries=0
 while :; do

@@ -5,7 +5,7 @@ umask 077
 
 # Limits that a role or a database has are meant for the site, not for these scripts.
 export PGOPTIONS='-c client_min_messages=warning -c statement_timeout=0 -c idle_session_timeout=0
-  -c idle_in_transaction_session_timeout=0 -c synchronous_commit=off -c maintenance_work_mem=128MB'
+  -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c maintenance_work_mem=128MB'
 export PGDATABASE=postgres
 # The superuser, who needs no password inside this container.
 export PGUSER=postgres

@@ -7,14 +7,13 @@
 . /scripts/common.sh
 
 fail() {
-  echo "Nothing was restored: $1" >&2
+  printf '%s\n' "Nothing was restored: $1" >&2
   exit 1
 }
 
 # A name in PostgreSQL has 63 bytes at most.
 short=$(echo "SELECT left(:'database', 40)" | sql 2> /dev/null) || fail 'the database does not answer.'
 restoring=${short}_restoring
-before=${short}_before_$(date -u +%Y%m%d_%H%M%S)
 mark='Filled by make restore, not complete'
 
 # Drop what a restore that was cut off left behind. Its comment, or that it is empty, proves that it
@@ -43,8 +42,9 @@ owner=${2:-}
 name=${name#./}
 name=${name#backups/}
 name=${name%/}
-[ -e "/backups/$name" ] || fail "there is no backups/$name."
+[ -e "/backups/$name" ] || fail "there is no backups/$name. FILE is what make backups lists."
 flock -w 5 9 || fail 'another restore is running.'
+before=${short}_before_$(date -u +%Y%m%d_%H%M%S)
 
 # In the past a backup was a file, which held the database and nothing else.
 dump=/backups/$name
@@ -53,6 +53,11 @@ bytes=0
 if [ -d "$dump" ]; then
   roles=$dump/roles.sql
   bytes=$(sed -n 's/^bytes=//p' "$dump/about.txt" 2> /dev/null) || bytes=0
+  # pg_restore does not notice a file that was cut off.
+  if [ -e "$dump/SHA256SUMS" ]; then
+    damaged=$(cd "$dump" && sha256sum -c SHA256SUMS 2> /dev/null | grep -v ': OK$' | head -n 1) || :
+    [ -z "$damaged" ] || fail "backups/$name is not what make backup wrote: ${damaged#./}."
+  fi
   dump=$dump/data
 fi
 contents=$(pg_restore --list --create "$dump" 2> /dev/null) ||
@@ -70,7 +75,7 @@ clean_up() {
   stop_work
   if [ -n "$undo" ]; then
     drop_database "$restoring" || :
-    echo "$new_roles" | sed 's/..*/DROP ROLE IF EXISTS &;/' | sql || :
+    printf '%s\n' "$new_roles" | sed 's/..*/DROP ROLE IF EXISTS &;/' | sql || :
   fi
   rm -rf "$scratch"
   stop_watching
@@ -80,7 +85,7 @@ trap 'clear_line; fail "it was interrupted."' HUP INT TERM
 
 # The backup's SQL for the entries of its list that grep chooses.
 statements() { # OPTIONS AND PATTERN OF GREP
-  echo "$contents" | grep -E "$@" > "$scratch/list" || :
+  printf '%s\n' "$contents" | grep -E "$@" > "$scratch/list" || :
   pg_restore --create --schema-only --use-list="$scratch/list" --file=- "$dump"
 }
 
@@ -90,7 +95,8 @@ prepared=$(echo "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE datab
 [ -z "$prepared" ] || fail "the database has prepared transactions, which have to end first: $prepared."
 
 [ "${bytes:-0}" -gt 0 ] || bytes=$(($(du -sk "$dump" | cut -f 1) * 1024 * 2))
-needed=$((bytes * 11 / 10))
+# While it is filled, the server also writes up to max_wal_size, 1 GB, of its log.
+needed=$((bytes * 11 / 10 + (bytes < 1000000000 ? bytes : 1000000000)))
 free=$(free_bytes "$PGDATA")
 [ "$free" -gt "$needed" ] ||
   fail "the backup needs about $(megabytes "$needed") on the database's disk, which has $(megabytes "$free") free."
@@ -100,7 +106,7 @@ if [ -n "$owner" ]; then
     fail "there is no role '$owner' on this server."
 else
   # Owners, and who has or lost a right. Lines in a function's source may look like these statements.
-  statements -v '^;|^[0-9]+; [0-9]+ [0-9]+ (FUNCTION|PROCEDURE) ' | awk '
+  statements -v '^;|^[0-9]+; [0-9]+ [0-9]+ (FUNCTION|PROCEDURE|COMMENT) ' | awk '
     { sub(/ WITH GRANT OPTION;$/, ";") }
     /^(ALTER .* OWNER TO|GRANT .* TO|REVOKE .* FROM|ALTER DEFAULT PRIVILEGES .* TO) .*;$/ {
       role = $0
@@ -126,8 +132,8 @@ drop_leftover || fail "the name of the database $restoring is needed here: renam
 
 undo=yes
 if [ -n "$new_roles" ]; then
-  echo "Making the roles that are missing here: $(echo "$new_roles" | paste -sd , -)"
-  echo "$new_roles" | while read -r role; do
+  printf 'Making the roles that are missing here: %s\n' "$(printf '%s' "$new_roles" | paste -sd , -)"
+  printf '%s\n' "$new_roles" | while read -r role; do
     ROLE=$role awk '
       BEGIN { role = ENVIRON["ROLE"] }
       $0 == "CREATE ROLE " role ";" { print "0 " $0 }
@@ -172,7 +178,8 @@ else
   set --
 fi
 fill() {
-  pg_restore --exit-on-error --jobs="$jobs" --dbname="$restoring" "$@" "$dump" 2> "$scratch/errors"
+  PGOPTIONS="$PGOPTIONS -c synchronous_commit=off" \
+    pg_restore --exit-on-error --jobs="$jobs" --dbname="$restoring" "$@" "$dump" 2> "$scratch/errors"
 }
 run fill "$@" ||
   fail "$(grep -m 1 'error:' "$scratch/errors" || head -n 1 "$scratch/errors")"
@@ -192,12 +199,14 @@ trap '' HUP INT TERM
 echo "Swapping it with $POSTGRES_DB ..."
 # A rename locks new sessions out and waits for the others to end: they are ended meanwhile.
 touch "$scratch/swapping"
-while [ -e "$scratch/swapping" ]; do
+while [ -e "$scratch/swapping" ] && kill -0 $$; do
   echo "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :'database'" | sql || :
   sleep 0.1
-done > /dev/null 2>&1 &
+done > /dev/null 2>&1 9>&- &
 {
   echo "SELECT count(*) AS found FROM pg_database WHERE datname = :'database' \\gset"
+  # Somebody may hold a lock on one of the two.
+  echo "SET lock_timeout = '5s'; SET statement_timeout = '15s';"
   echo 'BEGIN; COMMENT ON DATABASE :"restoring" IS NULL;'
   grep -v '^CREATE DATABASE ' "$scratch/database.sql" || :
   printf '%s\n' '\if :found' 'ALTER DATABASE :"database" RENAME TO :"before";' '\endif'
