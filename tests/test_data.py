@@ -420,7 +420,7 @@ def wait_for_copy(project: Project, explain) -> None:
 RUNNING = r"""
 for process in /proc/[0-9]*; do
   case $(tr '\0' ' ' < "$process/cmdline") in
-    */pg_restore* | "sh /scripts/restore.sh"*) echo "${process#/proc/}" ;;
+    /usr/lib/postgresql/*/pg_restore* | "sh /scripts/restore.sh"*) echo "${process#/proc/}" ;;
   esac
 done 2> /dev/null
 """
