@@ -42,6 +42,12 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         for whose, project in everybody.items():
             assert rows(project) == whose
 
+        # A copy that has the .env, too, would be the same stack.
+        shutil.copytree(production.path, tmp_path / "copy")
+        refused = Project(tmp_path / "copy").deploy(check=False)
+        assert refused.returncode == 1
+        assert f"{production.path} is {production.stack} already." in refused.stdout
+
         # What one does to all of its own, the others do not see.
         second.run("make", "build")
         second.replace("app/core/templates/core/home.html", ">Admin<", ">Second<")

@@ -181,6 +181,17 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
         assert process.returncode != 0 and says in process.stdout, process.stdout
         as_it_was(project, before)
 
+    env = project.read(".env")
+    project.add_to_compose(
+        "volumes: {db_data_18: {driver_opts: {type: tmpfs, device: tmpfs, o: size=100m}}}\n"
+    )
+    small = contents(project)
+    process = upgrade(project, "18", check=False)
+    assert "MB for a while, and its disk has 105 MB free." in process.stdout, process.stdout
+    as_it_was(project, small)
+    (project.path / ".env").write_text(env)
+    (project.path / "compose.fault.yaml").unlink()
+
     project.replace(
         "compose.yaml", "image: postgres:17-trixie", "image: ${IMAGE:-postgres:17-trixie}"
     )
@@ -301,6 +312,7 @@ def test_nothing_that_was_acknowledged_is_lost_by_an_upgrade(old_stack):
         project.run("docker", "rm", "--force", id)
     assert version(project) == "18"
     assert int(project.sql("SELECT n FROM counter")) >= acknowledged
+    nothing_is_left(project)
     project.wait_until(lambda: project.status("/health/ready") == 200)
 
 

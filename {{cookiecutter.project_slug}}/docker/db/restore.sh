@@ -220,7 +220,7 @@ undo=''
 
 kept=$(echo "SELECT pg_size_pretty(pg_database_size(:'before'))" | sql -v before="$before" 2> /dev/null) || kept=''
 subscriptions=$(sql -d "$POSTGRES_DB" -c "SELECT string_agg(subname, ', ') FROM pg_subscription
-  JOIN pg_database ON pg_database.oid = subdbid WHERE datname = current_database()")
+  JOIN pg_database ON pg_database.oid = subdbid WHERE datname = current_database()") || subscriptions=''
 if [ -n "$subscriptions" ]; then
   [ -z "$kept" ] || sql -d "$before" << 'SQL' || :
 SELECT format('ALTER SUBSCRIPTION %I DISABLE', subname) FROM pg_subscription

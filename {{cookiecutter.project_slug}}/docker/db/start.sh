@@ -55,9 +55,7 @@ fi
 
 # One that was cut off later, or data from before there was the role postgres.
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
-  grep -q '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" ||
-    printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
-  as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start > /dev/null
+  as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -t 600 -w start > /dev/null
   sh /docker-entrypoint-initdb.d/app_role.sh
   as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
 fi
@@ -66,7 +64,7 @@ fi
 # that this process becomes must have no child that it does not know.
 (
   {
-    until psql -U postgres -d postgres -c 'SELECT' || psql -U "$APP_USER" -d postgres -c 'SELECT'; do sleep 1; done
+    until psql -U postgres -d postgres -c 'SELECT'; do sleep 1; done
     POSTGRES_DB=$APP_DB POSTGRES_USER=$APP_USER sh /scripts/restore.sh --drop-leftover
   } > /dev/null 2>&1 9>&- &
 )
