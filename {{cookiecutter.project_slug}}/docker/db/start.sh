@@ -56,7 +56,7 @@ fi
 # One that was cut off later, or data from before there was the role postgres.
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
   as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -t 600 -w start > /dev/null
-  sh /docker-entrypoint-initdb.d/app_role.sh
+  sh /scripts/app_role.sh
   as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
 fi
 
