@@ -229,7 +229,9 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
         if start_first:
             names = ("docker", "ps", "--quiet", "--filter", f"name={project.stack}-upgrade")
             wait_until(lambda: not project.run(*names).stdout, 60, project.logs)  # noqa: B023
-            project.up()
+            # Not --wait: app has been without its server for so long that it may still be unhealthy.
+            project.compose("up", "--detach")
+            project.wait_until(lambda: project.status("/health/ready") == 200)
             assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
     tamper = "exit 1\n"
     script = project.read("docker/db/upgrade_new.sh")
