@@ -236,3 +236,16 @@ def start_stack(make_stack) -> Callable[..., Project]:
         return project
 
     return start
+
+
+@pytest.fixture
+def make_site(make_stack) -> Callable[..., Project]:
+    """Render a project, make it what it is on a server, and release it: make_site(ci="none")."""
+
+    def make(settings: dict[str, str] | None = None, **answers: object) -> Project:
+        project = make_stack(**answers)
+        project.to_production(**settings or {})
+        project.deploy()
+        return project
+
+    return make

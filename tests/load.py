@@ -1,7 +1,9 @@
-"""Clients that ask for pages until they are told to stop."""
+"""Clients that ask for pages until they are told to stop, and clients that send slowly."""
 
+import asyncio
 import collections
 import http.client
+import secrets
 import ssl
 import threading
 import time
@@ -15,7 +17,8 @@ class Load:
 
     `answers` counts what came back: statuses, and the names of errors. With keep_alive each thread
     keeps its connection, as a browser does, and takes a new one where the server has closed it.
-    `progress` grows by an item with every answer, `seconds` is how long all of it took.
+    `progress` grows with every answer by the seconds that it took, `seconds` is how long all of it
+    took.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class Load:
         self.context = context
         self.headers = headers or {}
         self.answers = collections.Counter()
-        self.progress: list[int] = []
+        self.progress: list[float] = []
         self.seconds = 0.0
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -54,12 +57,13 @@ class Load:
         while not self.stopping.is_set():
             fresh = connection is None
             connection = connection or self.connect()
+            began = time.monotonic()
             try:
                 connection.request(self.method, path, body, self.headers)
                 response = connection.getresponse()
                 response.read()
                 answers[response.status] += 1
-                self.progress.append(1)
+                self.progress.append(time.monotonic() - began)
                 if not self.keep_alive or response.will_close:
                     connection.close()
                     connection = None
@@ -86,3 +90,88 @@ class Load:
         for thread in self.threads:
             thread.join()
         self.seconds = time.monotonic() - self.start
+
+
+class SlowBodies:
+    """So many clients that each POST a body piece by piece; use it as a context manager.
+
+    `answers` counts the statuses that came back, and the names of errors; `open` is how many
+    clients have sent a request and have no answer yet.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clients: int,
+        size: int,
+        piece: int,
+        interval: float,
+        context: ssl.SSLContext,
+        headers: dict[str, str] | None = None,
+    ):
+        self.url = urlsplit(url)
+        self.clients = clients
+        self.size = size
+        self.piece = piece
+        self.interval = interval
+        self.context = context
+        self.headers = {"Host": self.url.netloc, "Content-Length": str(size), **(headers or {})}
+        self.answers: collections.Counter = collections.Counter()
+        self.open = 0
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.tasks: list[asyncio.Task] = []
+
+    async def send(self, writer: asyncio.StreamWriter) -> None:
+        """Send the body, a piece each interval."""
+        for sent in range(0, self.size, self.piece):
+            writer.write(b"x" * min(self.piece, self.size - sent))
+            await writer.drain()
+            await asyncio.sleep(self.interval)
+
+    async def post(self) -> None:
+        """Send a request and count its answer, which may come before all is sent."""
+        # Not all of them in the same millisecond.
+        await asyncio.sleep(secrets.randbelow(1000) / 1000)
+        writer = None
+        try:
+            reader, writer = await asyncio.open_connection(
+                self.url.hostname, self.url.port, ssl=self.context
+            )
+            head = [f"POST {self.url.path} HTTP/1.1", *map(": ".join, self.headers.items())]
+            writer.write("\r\n".join([*head, "", ""]).encode())
+            self.open += 1
+            sending = asyncio.create_task(self.send(writer))
+            try:
+                answer = await reader.readline()
+                self.answers[int(answer.split()[1])] += 1
+            finally:
+                self.open -= 1
+                sending.cancel()
+                with suppress(OSError, asyncio.CancelledError):
+                    await sending
+        except (OSError, IndexError) as error:
+            self.answers[type(error).__name__] += 1
+        finally:
+            if writer:
+                writer.transport.abort()
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        self.tasks = [
+            asyncio.run_coroutine_threadsafe(self.post(), self.loop) for _ in range(self.clients)
+        ]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+        async def end() -> None:
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(30)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()

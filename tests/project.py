@@ -351,6 +351,13 @@ class Project:
         connection.close()
         return response
 
+    def status_over_https(self, path: str) -> int:
+        """Return the status of a page over HTTPS, 0 where nothing answers."""
+        try:
+            return self.request(path).status
+        except (AssertionError, OSError, http.client.HTTPException):
+            return 0
+
     def add_to_compose(self, text: str) -> None:
         """Let every compose command of the project read one more file."""
         (self.path / "compose.fault.yaml").write_text(text, encoding="utf-8")

@@ -11,7 +11,9 @@ from pathlib import Path
 import environ
 {%- if cookiecutter.django_version == "5.2" %}
 from csp.constants import NONE, SELF
-{%- else %}
+{%- endif %}
+from django.core.files.storage import FileSystemStorage
+{%- if cookiecutter.django_version != "5.2" %}
 from django.utils.csp import CSP
 {%- endif %}
 
@@ -191,8 +193,10 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 # An hour: a mistake is soon forgotten. A year, 31536000, when HTTPS is there to stay.
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600) if SECURE_SSL_REDIRECT else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
-SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
+# Both speak for names that this site does not serve, so they are off, and no check asks for them.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # Pages take scripts, styles and the like from this site alone, and none that stands in the page.
 {%- if cookiecutter.django_version == "5.2" %}
@@ -238,12 +242,14 @@ MEDIA_ROOT = env("MEDIA_ROOT", default=BASE_DIR.parent / "media")
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+if not DEBUG:
+    STORAGES["staticfiles"] = {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
+        # The list of all files is for this process alone: outside of the folder that is served.
+        "OPTIONS": {"manifest_storage": FileSystemStorage(location=BASE_DIR)},
+    }
 
 
 # Everything to standard output, where `docker compose logs` finds it

@@ -1,0 +1,183 @@
+"""Production on a real engine, attacked from outside: nothing is killed, and others are served."""
+
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+from load import Load, SlowBodies
+from project import Project
+
+pytestmark = pytest.mark.stack
+
+# Pages that attacks need: one that ends its process, and one that takes an uploaded file.
+VIEWS = """
+
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+
+
+def die(request):
+    print("dying", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@csrf_exempt
+def upload(request):
+    return HttpResponse(request.FILES["file"].size)
+
+
+urlpatterns += [path("die", die), path("upload", upload)]
+"""
+FORM = {
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Cookie": f"csrftoken={'a' * 32}",
+}
+
+
+@pytest.fixture(scope="module")
+def site(bake_once) -> Project:
+    """One site in production that all of these attack."""
+    project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
+    project.add_views()
+    with open(project.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
+        urls.write(VIEWS)
+    project.to_production(APP_REPLICAS="2", MAX_BODY_SIZE="1GB")
+    try:
+        project.deploy()
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def killed(site: Project) -> list[str]:
+    """Return what the engine restarted or killed for its memory."""
+    ids = site.compose("ps", "--all", "--quiet").stdout.split()
+    state = "{{.State.OOMKilled}} {{.RestartCount}}"
+    said = site.run("docker", "inspect", "--format", f"{{{{.Name}}}} {state}", *ids)
+    return [line for line in said.stdout.splitlines() if not line.endswith(" false 0")]
+
+
+def inside(site: Project, service: str, script: str) -> str:
+    """Return what a script prints in the first container of a service."""
+    return site.compose("exec", "-T", service, "sh", "-ec", script).stdout.strip()
+
+
+def test_slow_bodies_hold_up_nobody_else(site):
+    url = f"https://localhost:{site.port}"
+    trust = site.trusting()
+    with (
+        SlowBodies(f"{url}/", 100, 100_000, 1, 2, trust, FORM) as trickles,
+        SlowBodies(f"{url}/receive", 30, 9_000_000, 100_000, 0.2, trust) as uploads,
+    ):
+        site.wait_until(lambda: trickles.open == 100 and uploads.open == 30)
+        with Load(f"{url}/", threads=2, context=trust) as load:
+            # As long as the uploads take.
+            site.wait_until(lambda: sum(uploads.answers.values()) == 30, seconds=120)
+        assert trickles.open == 100, trickles.answers
+    assert set(load.answers) == {200} and load.answers[200] > 200, load.answers
+    assert sorted(load.progress)[int(load.answers[200] * 0.99)] < 0.5
+    assert uploads.answers == {200: 30}
+    assert not killed(site)
+
+
+def test_a_body_that_does_not_arrive_in_time_is_given_up(make_site):
+    site = make_site({"BODY_TIMEOUT": "3s"})
+    url = f"https://localhost:{site.port}/receive"
+    with SlowBodies(url, 5, 100_000, 1, 0.5, site.trusting()) as slow:
+        site.wait_until(lambda: sum(slow.answers.values()) == 5, seconds=15)
+    # The connection ends: none of them is told that all is well.
+    assert not {key for key in slow.answers if isinstance(key, int)}, slow.answers
+
+
+def test_more_large_bodies_than_the_disk_has_room_for_are_refused(site):
+    url = f"https://localhost:{site.port}/receive"
+    with SlowBodies(url, 12, 20_000_000, 1, 1, site.trusting()) as large:
+        site.wait_until(lambda: large.answers[503] == 4 and large.open == 8)
+        assert site.request("/receive", "POST", b"x" * 1_000_000).text == "1000000"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "zstd"])
+def test_many_streams_on_many_connections_kill_nothing(site, encoding):
+    assert shutil.which("h2load"), "install Debian's package nghttp2-client"
+    url = f"https://localhost:{site.port}/"
+    attack = ["h2load", "--requests=40000", "--clients=200", "--max-concurrent-streams=100"]
+    attack += [f"--header=accept-encoding: {encoding}", "--connection-active-timeout=40s", url]
+    said = subprocess.run(attack, capture_output=True, text=True, timeout=120, check=False).stdout
+    began = time.monotonic()
+    assert site.request("/").status == 200
+    # trusting() asks the container for its certificate, which takes a part of it.
+    assert time.monotonic() - began < 1
+    assert not killed(site), said
+    assert re.search(r"[1-9][0-9]+ 2xx", said), said
+
+
+def test_a_request_that_ends_its_process_is_sent_once(site):
+    assert site.request("/die").status == 502
+    site.wait_until(lambda: "dying" in site.logs("app"))
+    # What would be sent again is sent within this time.
+    time.sleep(2)
+    assert site.logs("app").count("dying") == 1
+    assert site.request("/").status == 200
+
+
+def test_an_upload_larger_than_the_memory_of_app_arrives(site):
+    body = site.path / "large"
+    with open(body, "wb") as file:
+        file.truncate(700_000_000)
+    trusted = site.path / "root.crt"
+    trusted.write_text(inside(site, "caddy", "cat /data/caddy/pki/authorities/local/root.crt"))
+    url = f"https://localhost:{site.port}/upload"
+    send = ("curl", "-sS", "--cacert", trusted, "-F", "file=@large", url)
+    try:
+        assert site.run(*send).stdout == "700000000"
+    finally:
+        body.unlink()
+    assert not killed(site)
+
+
+def test_only_regular_files_of_users_are_served(site):
+    inside(
+        site,
+        "app",
+        """cd /srv/media && mkdir -p folder .hidden && echo kept > folder/file.txt
+        echo secret > /tmp/secret && echo x > .env && echo x > .hidden/file && mkfifo fifo
+        for at in etc data config; do ln -s /$at $at; done
+        ln -s /etc/passwd passwd && ln -s folder/file.txt inside && ln -s / folder/root
+        """,
+    )
+    try:
+        answer = site.request("/media/folder/file.txt")
+        assert (answer.status, answer.text) == (200, "kept\n")
+        certificate = "caddy/pki/authorities/local/root.key"
+        for path in (
+            *(f"data/{certificate}", "etc/passwd", "config/", "passwd", "folder/root/etc/passwd"),
+            *(".env", ".hidden/file", "fifo", "inside", "folder", "folder/", "nothing"),
+            *("%2e%2e/%2e%2e/etc/passwd", "..%2fetc/passwd", "folder//../../etc/passwd"),
+        ):
+            status = site.request(f"/media/{path}").status
+            assert status in (301, 400, 404), (path, status)
+        # Nor could the process that serves them read the keys.
+        assert "caddy_data" not in site.inspect("nginx", "{{json .HostConfig.Binds}}")[0]
+        assert "no" == inside(
+            site, "nginx", "ls /data /srv/media/data/caddy 2> /dev/null || echo no"
+        )
+    finally:
+        clean = "cd /srv/media && rm -rf folder .hidden .env fifo etc data config passwd inside"
+        inside(site, "app", clean)
+
+
+def test_says_no_more_than_it_has_to(site):
+    page = site.request("/")
+    # The names below this one, and lists in browsers, are for its owner to say.
+    assert page.headers["Strict-Transport-Security"] == "max-age=3600"
+    assert f'h3=":{site.port}"' in page.headers["Alt-Svc"]
+    other = site.request("/", Host="evil.example")
+    assert (other.status, other.headers["Server"]) == (421, None)
+    for path in ("/nothing", "/media/nothing", "/static/nothing"):
+        answer = site.request(path)
+        assert (answer.status, answer.headers["Server"]) == (404, None)
+        assert "nginx" not in answer.text.lower()
+    assert site.request("/static/staticfiles.json").status == 404

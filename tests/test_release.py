@@ -1,0 +1,213 @@
+"""Releases on a real engine: what each kind of change costs, and what ends one half-way."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from load import Load, SlowBodies
+from project import Project, Running
+
+pytestmark = pytest.mark.stack
+
+CADDYFILE = "docker/caddy/Caddyfile"
+
+
+@pytest.fixture(scope="module")
+def site(bake_once) -> Iterator[Project]:
+    """One site that each of these releases again."""
+    project = bake_once(project_slug=Project.unused_slug(), ci="none")
+    project.add_views()
+    project.to_production()
+    try:
+        project.deploy()
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def release(site: Project, expect_lost: bool = False) -> str:
+    """Release under load, return what that printed; no request is lost unless that is expected."""
+    url = f"https://localhost:{site.port}"
+    trust = site.trusting()
+    loads = (
+        Load(f"{url}/read", threads=2, context=trust),
+        Load(f"{url}/", threads=2, keep_alive=True, context=trust),
+        Load(f"{url}/receive", threads=2, method="POST", context=trust),
+    )
+    with loads[0], loads[1], loads[2]:
+        printed = site.deploy().stdout
+        # Some more at what is there now.
+        seen = sum(len(load.progress) for load in loads)
+        site.wait_until(lambda: sum(len(load.progress) for load in loads) > seen + 20)
+    for load in loads:
+        assert expect_lost or set(load.answers) == {200}, f"{load.answers}\n{printed}"
+        assert load.answers[200] > 10, load.answers
+    assert printed.endswith("Released.\n")
+    return printed
+
+
+def settle(site: Project) -> None:
+    """Check that the next `up`, the next release and a restart of caddy are right."""
+    site.compose("up", "--detach", "--wait")
+    site.wait_until(lambda: {site.request("/").status for _ in range(6)} == {200})
+    assert len(site.compose("ps", "--all", "--quiet", "app", "nginx").stdout.split()) == 2
+    assert site.deploy().stdout.endswith("Released.\n")
+    site.compose("restart", "caddy")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert len(site.compose("ps", "--all", "--quiet", "app", "nginx").stdout.split()) == 2
+    assert site.compose("exec", "-T", "caddy", "ls", "/tmp").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "path", "header", "value"),
+    [
+        ("app/core/urls.py", '"finished"', 'headers={"X-New": "code"}', "/slow?seconds=0", "X-New")
+        + ("code",),
+        (".env", "SECONDS=3600", "SECONDS=7200", "/", "Strict-Transport-Security")
+        + ("max-age=7200",),
+        (CADDYFILE, '"camera=()', '"midi=(), camera=()', "/", "Permissions-Policy")
+        + ("midi=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()",),
+        ("docker/nginx/nginx.conf", "listen 8080;", "listen 8080; add_header X-New nginx;", "/")
+        + ("X-New", "nginx"),
+    ],
+    ids=["code", "env of app", "Caddyfile", "nginx.conf"],
+)
+def test_a_change_is_released_and_no_request_lost(site, file, old, new, path, header, value):
+    site.replace(file, old, new)
+    release(site)
+    assert site.request(path).headers[header] == value
+    # What is released is what starts again after a reboot.
+    site.compose("restart", "caddy", "nginx")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert site.request(path).headers[header] == value
+
+
+def test_the_largest_body_changes_without_a_restart(site):
+    started = site.inspect("caddy", "{{.State.StartedAt}}")
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 200
+    site.replace(".env", "MAX_BODY_SIZE=10MB", "MAX_BODY_SIZE=1MB")
+    release(site)
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 413
+    assert site.inspect("caddy", "{{.State.StartedAt}}") == started
+    site.compose("restart", "caddy")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 413
+
+
+def test_another_name_changes_without_an_answer_of_400(site):
+    url = f"https://localhost:{site.port}"
+    site.replace(".env", "DOMAIN=localhost", "DOMAIN=other.localhost")
+    with Load(f"{url}/", threads=2, context=site.trusting()) as load:
+        site.deploy()
+    # Who asks for the old name gets nothing from then on.
+    assert set(load.answers) <= {200, 421, "SSLError"}, load.answers
+    assert load.answers[200] > 10
+    site.replace(".env", "DOMAIN=other.localhost", "DOMAIN=localhost")
+    site.deploy()
+    assert site.request("/").status == 200
+
+
+def test_a_pause_is_said_before_and_comes_after_the_backup(site):
+    site.replace("compose.yaml", "shm_size: 256mb", "shm_size: 192mb")
+    printed = release(site, expect_lost=True)
+    assert 0 < printed.index("Made backups/") < printed.index("db restarts with its new settings")
+    assert site.inspect("db", "{{.HostConfig.ShmSize}}") == [str(192 * 1024**2)]
+
+    site.replace(".env", "CADDY_MEMORY=512m", "CADDY_MEMORY=448m")
+    printed = release(site, expect_lost=True)
+    assert "caddy restarts with its new settings" in printed
+    assert "db restarts" not in printed
+    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str(448 * 1024**2)]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        (CADDYFILE, "encode zstd gzip", "encode zstd gzip lzma", "the image"),
+        (".env", "MAX_BODY_SIZE=", "MAX_BODY_SIZE=x", "MAX_BODY_SIZE"),
+        ("docker/nginx/nginx.conf", "listen 8080;", "listen 8080", "the image"),
+    ],
+    ids=["Caddyfile", "setting", "nginx.conf"],
+)
+def test_a_refused_configuration_never_starts(site, file, old, new, reason):
+    right = site.read(file)
+    site.replace(file, old, new)
+    process = site.deploy(check=False)
+    assert process.returncode == 1
+    assert process.stdout.splitlines()[-1].startswith("Not released: "), process.stdout
+    site.compose("restart", "caddy", "nginx")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    (site.path / file).write_text(right, encoding="utf-8")
+    settle(site)
+
+
+def deploying(site: Project) -> Running:
+    """Start a release as a terminal does: in a process group, which Ctrl-C ends."""
+    return site.start("setsid", "sh", "scripts/deploy.sh", env={})
+
+
+def files_of_caddy(site: Project) -> str:
+    """Return what is in caddy's /tmp."""
+    return site.compose("exec", "-T", "caddy", "ls", "/tmp", check=False).stdout
+
+
+MOMENTS = {
+    "building": lambda site, deploying: "DONE" in deploying.printed(),
+    "migrating": lambda site, deploying: "Operations to perform" in deploying.printed(),
+    "starting": lambda site, deploying: (
+        "app-" in deploying.printed().partition("migrate-1  Started")[2]
+    ),
+    "switching": lambda site, deploying: "release" in files_of_caddy(site),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM", "SIGKILL"])
+def test_a_release_that_is_ended_leaves_nothing_behind(site, name, moment):
+    url = f"https://localhost:{site.port}"
+    with Load(f"{url}/slow?seconds=2", threads=2, context=site.trusting()) as load:
+        running = deploying(site)
+        site.wait_until(
+            lambda: MOMENTS[moment](site, running) or running.process.poll() is not None
+        )
+        assert running.process.poll() is None, running.printed()
+        os.killpg(running.process.pid, getattr(signal, name))
+        running.end()
+        site.wait_until(lambda: "release" not in files_of_caddy(site))
+        time.sleep(3)
+    assert set(load.answers) == {200}, load.answers
+    settle(site)
+
+
+def test_an_upload_outlasts_the_release(site):
+    url = f"https://localhost:{site.port}/receive"
+    with SlowBodies(url, 3, 900_000, 10_000, 0.4, site.trusting()) as uploads:
+        site.wait_until(lambda: uploads.open == 3)
+        site.deploy()
+        site.wait_until(lambda: sum(uploads.answers.values()) == 3, seconds=60)
+    assert uploads.answers == {200: 3}
+
+
+def test_an_older_commit_says_what_the_database_is_ahead(site):
+    migration = site.path / "app/core/migrations/0002_required.py"
+    migration.write_text(
+        "from django.db import migrations, models\n\n\n"
+        "class Migration(migrations.Migration):\n"
+        '    dependencies = [("core", "0001_initial")]\n'
+        '    operations = [migrations.AddField("User", "required", models.TextField(default="x"))]\n'
+    )
+    site.deploy()
+    migration.unlink()
+    process = site.deploy(check=False)
+    assert process.returncode == 1
+    (line,) = [line for line in process.stdout.splitlines() if line.startswith("Not released")]
+    assert "core.0002_required" in line and "ALLOW_NEWER_DATABASE=1" in line
+    assert site.deploy(ALLOW_NEWER_DATABASE="1").stdout.endswith("Released.\n")
+    # What a squash left behind is older than what the code has.
+    site.sql("DELETE FROM django_migrations WHERE name = '0002_required'")
+    site.sql(
+        "INSERT INTO django_migrations (app, name, applied, id) VALUES ('core', 'old', now(), 0)"
+    )
+    assert site.deploy().stdout.endswith("Released.\n")
