@@ -157,6 +157,7 @@ WORDS = {
     "useradd": ("base_image", "slim"),
     "redis": ("use_redis", True),
     "caddy": ("deployment", "compose"),
+    "nginx": ("deployment", "compose"),
     "compose.production.yaml": ("deployment", "compose"),
     "make deploy": ("deployment", "compose"),
     "make secrets": ("deployment", "compose"),
@@ -183,6 +184,7 @@ def test_nothing_is_said_of_what_was_not_chosen(bake_once, answers):
     for folder, (question, answer) in {
         "app/core/management": ("use_wait_for_db", True),
         "docker/caddy": ("deployment", "compose"),
+        "docker/nginx": ("deployment", "compose"),
         "secrets": ("deployment", "compose"),
         ".github": ("ci", "github"),
     }.items():
