@@ -78,7 +78,7 @@ def test_speaks_http_2_and_redirects_from_http(site):
         assert tls.version() == "TLSv1.3"
     redirect = plain(site, "/admin/?page=2")
     assert redirect.status == 308
-    assert redirect.headers["Location"] == "https://localhost/admin/?page=2"
+    assert redirect.headers["Location"] == f"https://localhost:{site.port}/admin/?page=2"
 
 
 @pytest.mark.browser
