@@ -16,7 +16,6 @@ FOLDERS_OF_OPTIONAL_FILES = [
     "app/core/management",
     "docker/app",
     "docker/caddy",
-    "docker/nginx",
     "docker/redis",
     "docs",
     "secrets",

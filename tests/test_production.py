@@ -13,7 +13,7 @@ from project import Project
 
 pytestmark = pytest.mark.stack
 
-SERVICES = ("caddy", "nginx", "app", "db", "redis")
+SERVICES = ("caddy", "app", "db", "redis")
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,6 @@ def test_only_app_reaches_the_database_and_only_caddy_the_world(site):
     frontend, backend = f"{site.stack}_frontend", f"{site.stack}_backend"
     assert networks == {
         "caddy": [frontend],
-        "nginx": [frontend],
         "app": [backend, frontend],
         "db": [backend],
         "redis": [backend],
@@ -361,29 +360,34 @@ def test_what_is_not_there_is_said_before_anything_starts(make_stack):
     assert project.compose("ps", "--all", "--quiet", env={"DOMAIN": "x"}).stdout == ""
 
 
-# Between caddy and gunicorn
+# Between caddy and app
 
 
 def connections(site: Project, service: str, state: str) -> set[str]:
     """Return caddy's ports of its connections to app that are in a state, as a service sees them.
 
-    The state is the kernel's number: 01 is established (proc_net_tcp of its documentation).
+    The state is the kernel's number: 01 is established; 06 is TIME_WAIT, which the side is in that
+    closed first (proc_net_tcp of the kernel's documentation).
     """
-    gunicorn, loopback = f"{8000:X}", "0100007F"
+    nginx, loopback = f"{8000:X}", "0100007F"
     rows = [row.split() for row in inside(site, service, "cat", "/proc/net/tcp").splitlines()[1:]]
     return {
-        (ends - {gunicorn}).pop()
+        (ends - {nginx}).pop()
         for _, local, remote, found, *_ in rows
         if found == state and not local.startswith(loopback)
         for ends in [{local[-4:], remote[-4:]}]
-        if gunicorn in ends
+        if nginx in ends
     }
 
 
-def test_no_connection_to_app_is_kept(site):
-    # On one that gunicorn is just closing, a form that is sent would be lost, and a GET sent twice.
+def test_it_is_caddy_that_closes_idle_connections(site):
+    # Were it nginx, a form that is sent at that very moment would be answered with 502.
     assert site.request("/receive", "POST", b"x").status == 200
-    site.wait_until(lambda: not connections(site, "caddy", "01"), seconds=1)
+    open_ones = connections(site, "caddy", "01")
+    assert open_ones
+    site.wait_until(lambda: not open_ones & connections(site, "caddy", "01"))
+    assert open_ones <= connections(site, "caddy", "06")
+    assert not open_ones & connections(site, "app", "06")
 
 
 # Many at once

@@ -52,11 +52,11 @@ def settle(site: Project) -> None:
     """Check that the next `up`, the next release and a restart of caddy are right."""
     site.compose("up", "--detach", "--wait")
     site.wait_until(lambda: {site.request("/").status for _ in range(6)} == {200})
-    assert len(site.compose("ps", "--all", "--quiet", "app", "nginx").stdout.split()) == 2
+    assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
     assert site.deploy().stdout.endswith("Released.\n")
     site.compose("restart", "caddy")
     site.wait_until(lambda: site.status_over_https("/") == 200)
-    assert len(site.compose("ps", "--all", "--quiet", "app", "nginx").stdout.split()) == 2
+    assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
     assert site.compose("exec", "-T", "caddy", "ls", "/tmp").stdout == ""
 
 
@@ -69,7 +69,7 @@ def settle(site: Project) -> None:
         + ("max-age=7200",),
         (CADDYFILE, '"camera=()', '"midi=(), camera=()', "/", "Permissions-Policy")
         + ("midi=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()",),
-        ("docker/nginx/nginx.conf", "listen 8080;", "listen 8080; add_header X-New nginx;", "/")
+        ("docker/app/nginx.conf", "listen 8000;", "listen 8000; add_header X-New nginx;", "/")
         + ("X-New", "nginx"),
     ],
     ids=["code", "env of app", "Caddyfile", "nginx.conf"],
@@ -79,7 +79,7 @@ def test_a_change_is_released_and_no_request_lost(site, file, old, new, path, he
     release(site)
     assert site.request(path).headers[header] == value
     # What is released is what starts again after a reboot.
-    site.compose("restart", "caddy", "nginx")
+    site.compose("restart", "caddy", "app")
     site.wait_until(lambda: site.status_over_https("/") == 200)
     assert site.request(path).headers[header] == value
 
@@ -129,7 +129,7 @@ def test_a_pause_is_said_before_and_comes_after_the_backup(site):
     [
         (CADDYFILE, "encode zstd gzip", "encode zstd gzip lzma", "the image"),
         (".env", "MAX_BODY_SIZE=", "MAX_BODY_SIZE=x", "MAX_BODY_SIZE"),
-        ("docker/nginx/nginx.conf", "listen 8080;", "listen 8080", "the image"),
+        ("docker/app/nginx.conf", "listen 8000;", "listen 8000", "the image"),
     ],
     ids=["Caddyfile", "setting", "nginx.conf"],
 )
@@ -139,7 +139,7 @@ def test_a_refused_configuration_never_starts(site, file, old, new, reason):
     process = site.deploy(check=False)
     assert process.returncode == 1
     assert process.stdout.splitlines()[-1].startswith("Not released: "), process.stdout
-    site.compose("restart", "caddy", "nginx")
+    site.compose("restart", "caddy", "app")
     site.wait_until(lambda: site.status_over_https("/") == 200)
     (site.path / file).write_text(right, encoding="utf-8")
     settle(site)

@@ -105,9 +105,9 @@ def test_every_pair_of_answers_and_every_preset_is_clean(bake_once, answers):
 
 # What finds mistakes in those files and folders of a project that match.
 TOOLS = [
-    ("ruff check --no-cache", "app|scripts"),
-    ("ruff format --no-cache --check", "app|scripts"),
-    ("hadolint", r"Dockerfile"),
+    ("ruff check --no-cache", "app|docker|scripts"),
+    ("ruff format --no-cache --check", "app|docker|scripts"),
+    ("hadolint", r"(docker/.*/)?Dockerfile"),
     ("shellcheck --external-sources", r".*\.sh"),
     (f"yamllint --strict --config-file {ROOT}/tests/yamllint.yaml", r".*\.ya?ml"),
     ("check-jsonschema --builtin-schema vendor.compose-spec", r"compose.*\.yaml"),
@@ -184,7 +184,6 @@ def test_nothing_is_said_of_what_was_not_chosen(bake_once, answers):
     for folder, (question, answer) in {
         "app/core/management": ("use_wait_for_db", True),
         "docker/caddy": ("deployment", "compose"),
-        "docker/nginx": ("deployment", "compose"),
         "secrets": ("deployment", "compose"),
         ".github": ("ci", "github"),
     }.items():

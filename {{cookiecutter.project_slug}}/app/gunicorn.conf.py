@@ -25,8 +25,6 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 # A leak is bounded; the jitter keeps the workers from starting again all at once.
 max_requests = 10_000
 max_requests_jitter = 1_000
-# A stop waits for requests in flight, and ends before Docker kills what still runs.
-graceful_timeout = max(1, int(os.environ.get("GRACE_PERIOD") or 35) - 5)
 control_socket_disable = True
 accesslog = "-"
 if os.environ.get("LOG_FORMAT") == "json":
