@@ -307,7 +307,9 @@ def bench_production(folder: Path) -> None:
                 took = seconds(project.deploy)
             answered = sum(load.answers[200] for load in loads)
             lost = sum(sum(load.answers.values()) for load in loads) - answered
-            print(f"a release of {name}: {lost} requests lost of {answered + lost}, in {took:.0f} s")
+            print(
+                f"a release of {name}: {lost} requests lost of {answered + lost}, in {took:.0f} s"
+            )
     finally:
         project.remove_from_engine()
 
