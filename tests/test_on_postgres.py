@@ -1,5 +1,7 @@
 """The rendered project on a real PostgreSQL server, without containers."""
 
+import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,6 +58,90 @@ def test_it_migrates_and_nothing_is_left_to_migrate(manage, version):
     assert "Superuser created" in manage(version, "createsuperuser", *words).stdout
     count = "from core.models import User; print(User.objects.count())"
     assert manage(version, "shell", "-c", count).stdout.splitlines()[-1] == "1"
+
+
+# What somebody writes who has just learned Django: `startapp shop`, then this.
+FIRST_APP = {
+    "models.py": """
+from django.conf import settings
+from django.db import models
+
+class Product(models.Model):
+    name = models.CharField(max_length=100)
+    price = models.DecimalField(max_digits=8, decimal_places=2)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+
+    class Meta:
+        ordering = ['name']
+        indexes = [models.Index(fields=['price'])]
+
+    def __str__(self):
+        return self.name
+""",
+    "admin.py": """
+from django.contrib import admin
+from .models import Product
+
+@admin.register(Product)
+class ProductAdmin(admin.ModelAdmin):
+    list_display = ['name', 'price']
+    fieldsets = [(None, {'fields': ['name', 'price', 'owner']})]
+""",
+    "tests.py": """
+from django.contrib.auth import get_user_model
+from django.test import TestCase
+from .models import Product
+
+PASSWORD = 'secret'
+
+class ProductTests(TestCase):
+    def test_has_a_name(self):
+        owner = get_user_model().objects.create_user('ada', password='secret')
+        product = Product.objects.create(name='Tea', price='1.50', owner=owner)
+        assert str(product) == 'Tea'
+""",
+}
+
+
+@pytest.mark.parametrize("django", DJANGO)
+def test_a_first_app_is_formatted_linted_and_tested(bake, python_for, postgres_servers, django):
+    answers = {"django_version": django, "postgres_driver": "psycopg2-binary"}
+    project = bake(**answers)
+    python = python_for(**answers)
+    server = postgres_servers["18"]
+    database = f"first_app_{django.replace('.', '_')}"
+    server.sql(f"CREATE DATABASE {database}")
+    environment = server.environment(database)
+    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    makefile = project.read("Makefile")
+
+    def run(*command, check=True):
+        return project.run(*command, cwd="app", env=environment, check=check)
+
+    def make(task):
+        """Run what a task of the Makefile runs in the container."""
+        (line,) = re.findall(rf"^{task}:.*\n\t.* sh -c '(.*)'$", makefile, re.MULTILINE)
+        return run("sh", "-c", line, check=False)
+
+    run("python", "manage.py", "startapp", "shop")
+    project.replace("app/config/settings.py", '    "core",\n', '    "core",\n    "shop",\n')
+    for name, text in FIRST_APP.items():
+        (project.path / "app/shop" / name).write_text(text, encoding="utf-8")
+    run("python", "manage.py", "makemigrations")
+
+    # What no tool can mend keeps nothing else from being formatted.
+    views = project.path / "app/shop/views.py"
+    views.write_text("def index(request):\n    return undefined\n", encoding="utf-8")
+    assert make("format").returncode == 0
+    assert '"name"' in project.read("app/shop/models.py")
+    assert "F821" in make("lint").stdout
+    views.write_text("from django.shortcuts import render\n", encoding="utf-8")
+
+    make("format")
+    linted = make("lint")
+    assert linted.returncode == 0, linted.stdout
+    assert "Ran 1 test in" in run("python", "manage.py", "test", "shop").stdout
+    assert " 1 passed" in run("python", "-m", "pytest", "shop").stdout
 
 
 def test_it_runs_on_sqlite_where_nothing_is_configured(bake, python_for):

@@ -152,7 +152,7 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "target", ["lint", "check", "test", "migrations", "migrate", "lock", "help"]
+    "target", ["format", "lint", "check", "test", "migrations", "migrate", "lock", "help"]
 )
 def test_make_targets_work(stack, target):
     before = contents(stack)
