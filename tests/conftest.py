@@ -30,7 +30,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 ALPINE = ["docker", "image", "inspect", "python:3.14-alpine"]
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
 # Tiers that need a program of the same name.
-PROGRAMS = ("bash", "busybox", "dash", "git")
+PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
 TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine")
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from load import Load
+from mail_server import MailServer
 from project import Project
 
 pytestmark = pytest.mark.stack
@@ -22,6 +23,7 @@ def site(bake_once) -> Project:
     project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
     project.add_views()
     project.to_production(LOG_FORMAT="json")
+    (project.path / "secrets" / "email_url").write_text("smtp://mail.example\n")
     try:
         assert project.deploy().stdout.endswith("Released.\n")
         yield project
@@ -105,6 +107,18 @@ def test_a_person_uses_the_admin_over_https(site, page):
 def test_django_finds_nothing_to_object_to(site):
     manage = ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert "no issues" in inside(site, "app", *manage)
+
+
+def test_mail_leaves_the_host(site):
+    # An address of this machine to which app has no other way than that to the world.
+    inspect = ("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    host = site.run(*inspect, "bridge").stdout.strip()
+    with MailServer(host=host) as server:
+        url = ("-e", "EMAIL_URL_FILE=", "-e", f"EMAIL_URL=smtp://{host}:{server.port}")
+        send = ("python", "manage.py", "sendtestemail", "eve@shop.example")
+        site.compose("exec", "-T", *url, "app", *send)
+    (mail,) = server.taken
+    assert (mail["From"], mail["To"]) == ("webmaster@localhost", "eve@shop.example")
 
 
 def test_logs_are_objects_whatever_a_client_sends(site):
@@ -308,6 +322,8 @@ def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
 
     assert "secrets/secret_key stays as it is." in printed
     assert project.read("secrets/secret_key") == "mine\n"
+    # The one that the owner is to fill in.
+    assert (project.path / "secrets" / "email_url").stat().st_mode & 0o777 == 0o644
     # The database of this machine was initialised with what development has.
     assert project.read("secrets/postgres_password").strip() == project.setting("POSTGRES_PASSWORD")
     assert project.read(".env") == env

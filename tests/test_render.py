@@ -182,7 +182,6 @@ def test_nothing_is_said_of_what_was_not_chosen(bake_once, answers):
         if path.is_dir()
     }
     for folder, (question, answer) in {
-        "app/core/management": ("use_wait_for_db", True),
         "docker/caddy": ("deployment", "compose"),
         "secrets": ("deployment", "compose"),
         ".github": ("ci", "github"),

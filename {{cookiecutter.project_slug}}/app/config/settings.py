@@ -17,6 +17,8 @@ from django.core.files.storage import FileSystemStorage
 from django.utils.csp import CSP
 {%- endif %}
 
+from config.mail import smtp_options
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -176,6 +178,7 @@ if env("REDIS_HOST", default=""):
 # Users
 
 AUTH_USER_MODEL = "core.User"
+LOGIN_URL = "admin:login"
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -252,6 +255,47 @@ if not DEBUG:
     }
 
 
+# Mail: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/email/
+
+host = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="") or f"webmaster@{host}"
+SERVER_EMAIL = env("SERVER_EMAIL", default="") or DEFAULT_FROM_EMAIL
+# Who gets the errors of the site.
+{%- if cookiecutter.django_version == "5.2" %}
+ADMINS = [("", address) for address in env.list("ADMINS", default=[])]
+{%- else %}
+ADMINS = env.list("ADMINS", default=[])
+{%- endif %}
+
+if email_url := env("EMAIL_URL", default=""):
+{%- if cookiecutter.django_version == "5.2" %}
+    smtp = smtp_options(email_url)
+    EMAIL_HOST = smtp["host"]
+    EMAIL_PORT = smtp["port"]
+    EMAIL_HOST_USER = smtp["username"]
+    EMAIL_HOST_PASSWORD = smtp["password"]
+    EMAIL_USE_TLS = smtp["use_tls"]
+    EMAIL_USE_SSL = smtp["use_ssl"]
+    EMAIL_TIMEOUT = smtp["timeout"]
+elif DEBUG:
+    # Into the log.
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+else:
+    EMAIL_BACKEND = "config.mail.NotConfigured"
+{%- else %}
+    backend = {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": smtp_options(email_url),
+    }
+elif DEBUG:
+    # Into the log.
+    backend = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+else:
+    backend = {"BACKEND": "config.mail.NotConfigured"}
+MAILERS = {"default": backend}
+{%- endif %}
+
+
 # Everything to standard output, where `docker compose logs` finds it
 
 LOGGING = {
@@ -265,7 +309,9 @@ LOGGING = {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "json" if env("LOG_FORMAT", default="") == "json" else "text",
-        }
+        },
+        "mail_admins": {"class": "config.mail.AdminEmailHandler", "level": "ERROR"},
     },
+    "loggers": {"django": {"handlers": ["mail_admins"] if ADMINS and not DEBUG else []}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }

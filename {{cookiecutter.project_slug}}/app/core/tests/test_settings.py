@@ -23,7 +23,7 @@ print(json.dumps({"engine": default["ENGINE"].rsplit(".")[-1], "secret_key": set
 def read_settings(**environment):
     """Return the settings as a dict, or the last line of the error as a str."""
     # An empty value is set for all that, and what the .env of this machine says does not count.
-    names = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "POSTGRES_HOST"]
+    names = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "POSTGRES_HOST", "EMAIL_URL"]
     cleared = dict.fromkeys(names, "")
     process = subprocess.run(
         [sys.executable, "-c", PRINT_SETTINGS],
@@ -64,6 +64,12 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(found["host"], "managed.example")
         self.assertEqual(found["password"], "p#ss")
         self.assertTrue(found["https"])
+
+    def test_a_mail_server_that_cannot_be_read_is_a_line_without_its_password(self):
+        error = read_settings(DEBUG="true", EMAIL_URL="smtp+tls://shop:p/ss@mail.example")
+
+        self.assertIn("EMAIL_URL cannot be read: write smtp+tls://", error)
+        self.assertNotIn("p/ss", error)
 
     def test_a_secret_can_be_a_file(self):
         with tempfile.TemporaryDirectory() as folder:

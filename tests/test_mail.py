@@ -1,0 +1,286 @@
+"""Mail: sent to a real server, and said in a line where it cannot be."""
+
+import http.client
+import re
+import socket
+from urllib.parse import quote, urlencode
+
+import pytest
+from embedded_postgres import free_port
+from mail_server import MailServer, make_certificate
+from project import Project
+from test_on_postgres import DJANGO
+
+pytestmark = [pytest.mark.postgres, pytest.mark.openssl]
+
+HOST = "shop.example"
+LOGIN = ("shop@shop.example", "p@ss/w#rd:%41+?")
+# A page of the site that fails.
+FAIL = """
+
+def fail(request):
+    raise RuntimeError("the kettle broke")
+
+
+urlpatterns += [path("fail", fail)]
+"""
+
+
+def address(server: MailServer, scheme: str, login: tuple[str, str] = LOGIN) -> str:
+    """Return the EMAIL_URL of a server."""
+    user, password = (quote(text, safe="") for text in login)
+    return f"{scheme}://{user}:{password}@{server.host}:{server.port}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A file with a certificate for 127.0.0.1 and its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def mail_server(certificate):
+    """A server that takes mail after STARTTLS and a login."""
+    with MailServer(certificate, LOGIN) as server:
+        yield server
+
+
+class Site(Project):
+    """A project on a database, in production without containers."""
+
+    environment: dict[str, str]
+    port: int
+    answered: str = ""
+
+    def manage(self, *words: str, check: bool = True, **environment: str):
+        """Run manage.py."""
+        environment = self.environment | environment
+        return self.run(self.python, "manage.py", *words, cwd="app", env=environment, check=check)
+
+    def ask(self, path: str, form: dict[str, str] | None = None, **headers: str):
+        """Return the answer, with its `text`, as the proxy asks for it: the user came by HTTPS."""
+        headers |= {"Host": HOST, "X-Forwarded-Proto": "https", "Referer": f"https://{HOST}/"}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        method = "GET" if form is None else "POST"
+        connection.request(method, path, None if form is None else urlencode(form), headers)
+        response = connection.getresponse()
+        response.text = response.read().decode()
+        connection.close()
+        return response
+
+    def fill(self, path: str, cookie: str = "", **form: str):
+        """Open a page with a form and send it; return the answer to that."""
+        page = self.ask(path, Cookie=cookie)
+        cookies = [value.partition(";")[0] for value in page.headers.get_all("Set-Cookie", [])]
+        (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text))
+        sent = "; ".join(filter(None, [cookie, *cookies]))
+        return self.ask(path, form | {"csrfmiddlewaretoken": token}, Cookie=sent)
+
+
+@pytest.fixture(scope="module", params=DJANGO)
+def site(
+    request, bake_once, python_for, postgres_servers, certificate, mail_server, tmp_path_factory
+):
+    """A site that gunicorn serves, whose secret EMAIL_URL is a file."""
+    answers = {"django_version": request.param, "postgres_driver": "psycopg2-binary"}
+    site = Site(bake_once(project_slug=Project.unused_slug(), **answers).path)
+    site.python = python_for(**answers)
+    with open(site.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
+        urls.write(FAIL)
+    secret = tmp_path_factory.mktemp("secrets") / "email_url"
+    secret.write_text(address(mail_server, "smtp+tls") + "\n", encoding="utf-8")
+    database = site.slug
+    postgres_servers["18"].sql(f"CREATE DATABASE {database}")
+    site.environment = postgres_servers["18"].environment(database) | {
+        "DEBUG": "false",
+        "SECRET_KEY": "the secret of these tests: " + "0123456789" * 5,
+        "ALLOWED_HOSTS": HOST,
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",
+        "EMAIL_URL_FILE": str(secret),
+        "DEFAULT_FROM_EMAIL": f"The Shop <shop@{HOST}>",
+        "ADMINS": f"ada@{HOST}, bob@{HOST}",
+        "SSL_CERT_FILE": str(certificate),
+        "DJANGO_SUPERUSER_PASSWORD": "forgotten",
+    }
+    site.manage("migrate")
+    site.manage("collectstatic", "--noinput")
+    site.manage("createsuperuser", "--noinput", "--username=ada", f"--email=ada@{HOST}")
+    site.port = free_port()
+    bind = ("--bind", f"127.0.0.1:{site.port}", "--workers", "1")
+    command = (site.python, "-m", "gunicorn", "config.wsgi", *bind)
+    site.gunicorn = site.start(*command, cwd="app", env=site.environment)
+    try:
+        site.gunicorn.wait_for("Booting worker")
+        yield site
+    finally:
+        site.gunicorn.process.terminate()
+        site.gunicorn.end()
+
+
+def test_a_test_mail_arrives(site, mail_server):
+    mail_server.take()
+    site.manage("sendtestemail", "eve@elsewhere.example", "--admins")
+
+    first, second = mail_server.take()
+    assert first.recipients == ["eve@elsewhere.example"]
+    assert first["From"] == f"The Shop <shop@{HOST}>"
+    assert second.recipients == [f"ada@{HOST}", f"bob@{HOST}"]
+
+    who = {"DEFAULT_FROM_EMAIL": "", "SERVER_EMAIL": f"server@{HOST}"}
+    site.manage("sendtestemail", "eve@elsewhere.example", "--admins", **who)
+    assert [mail["From"] for mail in mail_server.take()] == [f"webmaster@{HOST}", f"server@{HOST}"]
+
+
+# The server of the tests asks for a login without STARTTLS where TLS is there already.
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_tls_may_come_first_or_not_at_all(site, certificate):
+    for options, scheme in (((certificate, LOGIN, True), "smtp+ssl"), ((), "smtp")):
+        with MailServer(*options) as server:
+            url = address(server, scheme) if options else f"smtp://127.0.0.1:{server.port}"
+            site.manage("sendtestemail", "eve@shop.example", EMAIL_URL=url, EMAIL_URL_FILE="")
+            assert len(server.take()) == 1
+
+
+def test_why_a_mail_is_not_sent_is_one_line(site, mail_server, tmp_path):
+    def refused(url: str, **environment: str) -> str:
+        settings = {"EMAIL_URL": url, "EMAIL_URL_FILE": ""} | environment
+        process = site.manage("sendtestemail", "eve@shop.example", check=False, **settings)
+        assert process.returncode == 1
+        (line,) = process.stdout.splitlines()
+        assert "p@ss" not in line and quote(LOGIN[1], safe="") not in line
+        return line
+
+    server = f"CommandError: Not sent: 127.0.0.1:{mail_server.port}, from EMAIL_URL: "
+    wrong = address(mail_server, "smtp+tls", (LOGIN[0], "p@ss"))
+    assert refused(wrong).startswith(server + "535 ")
+    assert refused(address(mail_server, "smtp")).endswith(
+        "SMTP AUTH extension not supported by server."
+    )
+    right = address(mail_server, "smtp+tls")
+    assert "certificate verify failed" in refused(right, SSL_CERT_FILE="")
+    nobody = free_port()
+    assert refused(f"smtp://127.0.0.1:{nobody}").endswith("Connection refused")
+    unset = "CommandError: Not sent: EMAIL_URL is not set, so no mail can be sent: see README.md."
+    assert refused("") == unset
+    assert "Invalid address" in refused(right, DEFAULT_FROM_EMAIL="shop@@")
+    assert refused("smtps://mail.example").startswith("EMAIL_URL cannot be read: ")
+
+
+def test_a_server_that_does_not_answer_is_given_up(site):
+    module = "app/config/mail.py"
+    site.replace(module, '"timeout": 10,', '"timeout": 1,')
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"smtp://127.0.0.1:{silent.getsockname()[1]}"
+            settings = {"EMAIL_URL": url, "EMAIL_URL_FILE": ""}
+            process = site.manage("sendtestemail", "eve@shop.example", check=False, **settings)
+    finally:
+        site.replace(module, '"timeout": 1,', '"timeout": 10,')
+    assert process.returncode == 1
+    assert process.stdout.strip().endswith("timed out")
+
+
+def test_an_address_that_cannot_be_read_is_one_line(site):
+    right = [
+        "smtp+tls://u:p%40%2F%23%25@h",
+        "smtp://h",
+        "smtp+ssl://u@[::1]:4650/",
+        "smtp://u:p@ss@h",
+    ]
+    wrong = ["h", "h:25", "smtp://", "http://h", "smtps://h", "smtp://h:x", "smtp://h:99999"]
+    wrong += [
+        "smtp://u:p/ss@h",
+        "smtp://u:1/p@h",
+        "smtp://u:p#s@h",
+        "smtp://u:1?p@h",
+        "smtp://h?a=b",
+    ]
+    wrong += ["smtp://u:pä@h", "smtp://u:%C3%A4@h", "smtp://u:p[@h", "smtp://[h"]
+    script = f"""
+from config.mail import smtp_options
+for url in {right + wrong!r}:
+    try:
+        options = smtp_options(url)
+        print(*(options[name] for name in ("host", "port", "username", "password")))
+    except SystemExit as error:
+        print(error)
+"""
+    lines = site.run(site.python, "-c", script, cwd="app").stdout.splitlines()
+    assert lines[:4] == ["h 587 u p@/#%", "h 25  ", "::1 4650 u ", "h 25 u p@ss"]
+    assert len(lines) == len(right + wrong)
+    assert all(line.startswith("EMAIL_URL cannot be read: write smtp+tls:") for line in lines[4:])
+
+
+def test_a_missing_mail_server_is_said_before_anything_is_sent(site):
+    check = ("check", "--deploy", "--fail-level", "WARNING")
+    assert "no issues" in site.manage(*check).stdout
+    process = site.manage(*check, check=False, EMAIL_URL_FILE="")
+    assert process.returncode == 1
+    assert "(config.W001) EMAIL_URL is not set" in process.stdout
+    assert "identified 1 issue" in process.stdout
+
+
+def test_in_development_mail_is_printed(site):
+    development = {"DEBUG": "true", "EMAIL_URL_FILE": ""}
+    printed = site.manage("sendtestemail", "eve@shop.example", **development).stdout
+    assert "To: eve@shop.example" in printed
+
+
+def test_admins_get_the_errors_of_the_site_and_no_secret(site, mail_server):
+    mail_server.take()
+    assert site.ask("/fail?page=2").status == 500
+
+    (mail,) = mail_server.take()
+    assert mail.recipients == [f"ada@{HOST}", f"bob@{HOST}"]
+    assert mail["Subject"].endswith("Internal Server Error: /fail")
+    text = mail.get_content()
+    assert "the kettle broke" in text and f"https://{HOST}/fail?page=2" in text
+    secrets = LOGIN[1], quote(LOGIN[1], safe=""), site.environment["POSTGRES_PASSWORD"]
+    assert not [secret for secret in (*secrets, "the secret of these tests") if secret in text]
+    assert site.ask("/nothing").status == 404
+    assert mail_server.take() == []
+
+
+def test_a_mail_server_that_is_away_makes_no_second_error(site, mail_server):
+    before = site.gunicorn.printed()
+    mail_server.stop()
+    try:
+        assert site.ask("/fail").status == 500
+    finally:
+        mail_server.start()
+
+    printed = site.gunicorn.printed().removeprefix(before)
+    # Each is said once: the error of the site, and why nobody was told.
+    assert printed.count("RuntimeError: the kettle broke") == 1
+    (line,) = [line for line in printed.splitlines() if "ADMINS" in line]
+    assert line.endswith("Connection refused")
+    assert printed.count("Traceback") == 1
+
+
+def test_who_forgot_the_password_gets_a_link_that_works(site, mail_server):
+    mail_server.take()
+    login = site.ask("/admin/login/").text
+    (page,) = re.findall(r'<a href="([^"]+)">Forgotten your', login)
+    answer = site.fill(page, email=f"ada@{HOST}")
+    assert answer.status == 302
+    assert "instructions" in site.ask(answer.headers["Location"]).text
+
+    (mail,) = mail_server.take()
+    assert mail.recipients == [f"ada@{HOST}"]
+    (path,) = re.findall(rf"https://{HOST}(/\S+)", mail.get_content())
+    opened = site.ask(path)
+    cookies = [value.partition(";")[0] for value in opened.headers.get_all("Set-Cookie")]
+    password = "remembered correctly"
+    form = {"new_password1": password, "new_password2": password}
+    done = site.fill(opened.headers["Location"], "; ".join(cookies), **form)
+    (login,) = re.findall(r'<a href="(/[^"]+)">Log in', site.ask(done.headers["Location"]).text)
+    inside = site.fill(login, username="ada", password=password)
+    assert (inside.status, inside.headers["Location"]) in [
+        (302, "/admin/"),
+        (302, "/accounts/profile/"),
+    ]
+    # Who is not known is told the same, and gets nothing.
+    assert site.fill(page, email=f"eve@{HOST}").status == 302
+    assert mail_server.take() == []

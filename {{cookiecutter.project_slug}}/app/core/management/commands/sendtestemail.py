@@ -1,0 +1,17 @@
+"""Django's sendtestemail, with a line in place of a traceback where the mail cannot be sent."""
+
+from django.core.management.base import CommandError
+from django.core.management.commands import sendtestemail
+
+from config.mail import CANNOT_SEND, reason
+
+
+class Command(sendtestemail.Command):
+    """Exit 0 when the mail server has taken the mails, else 1."""
+
+    def handle(self, *args, **options):
+        """Send the mails."""
+        try:
+            super().handle(*args, **options)
+        except CANNOT_SEND as error:
+            raise CommandError(f"Not sent: {reason(error)}") from error
