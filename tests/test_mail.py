@@ -243,20 +243,34 @@ def test_admins_get_the_errors_of_the_site_and_no_secret(site, mail_server):
     assert mail_server.take() == []
 
 
-def test_a_mail_server_that_is_away_makes_no_second_error(site, mail_server):
+def printed_without(site, mail_server, request) -> str:
+    """Return what the site prints while a request is made and the mail server is away."""
     before = site.gunicorn.printed()
     mail_server.stop()
     try:
-        assert site.ask("/fail").status == 500
+        request()
     finally:
         mail_server.start()
+    return site.gunicorn.printed().removeprefix(before)
 
-    printed = site.gunicorn.printed().removeprefix(before)
+
+def test_a_mail_server_that_is_away_makes_no_second_error(site, mail_server):
+    def fail():
+        assert site.ask("/fail").status == 500
+
+    printed = printed_without(site, mail_server, fail)
     # Each is said once: the error of the site, and why nobody was told.
     assert printed.count("RuntimeError: the kettle broke") == 1
     (line,) = [line for line in printed.splitlines() if "ADMINS" in line]
     assert line.endswith("Connection refused")
     assert printed.count("Traceback") == 1
+
+
+def test_a_link_that_cannot_be_mailed_is_in_the_log(site, mail_server):
+    def forget():
+        assert site.fill("/admin/password_reset/", email=f"ada@{HOST}").status == 302
+
+    assert "Failed to send password reset email" in printed_without(site, mail_server, forget)
 
 
 def test_who_forgot_the_password_gets_a_link_that_works(site, mail_server):
