@@ -4,6 +4,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from django.http import HttpRequest
 from gunicorn.glogging import Logger
 
 
@@ -19,6 +20,9 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        # Django's own lines about a request; runserver's have a socket of that name.
+        if isinstance(request := getattr(record, "request", None), HttpRequest):
+            entry["client"] = request.META.get("REMOTE_ADDR")
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
@@ -42,7 +46,7 @@ class GunicornLogger(Logger):
             "status": status,
             "bytes": resp.sent,
             "seconds": request_time.total_seconds(),
-            "client": environ.get("HTTP_X_FORWARDED_FOR") or environ.get("REMOTE_ADDR"),
+            "client": environ.get("REMOTE_ADDR"),
             "user_agent": environ.get("HTTP_USER_AGENT"),
             "referer": environ.get("HTTP_REFERER"),
         }

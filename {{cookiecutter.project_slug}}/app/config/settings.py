@@ -6,6 +6,7 @@ Compose passes what .env says; without Docker the same file is read from here.
 See https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/ref/settings/
 """
 
+import sys
 from pathlib import Path
 
 import environ
@@ -54,6 +55,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 
 INSTALLED_APPS = [
     "core",
+    "axes",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -65,7 +67,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: who asks for health may know this container by its address only, and without TLS.
+    # First: what follows, and gunicorn's log, see the client's address.
+    "core.proxy.ProxyMiddleware",
+    # Early: who asks for health may know this container by its address only, and without TLS.
     "core.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "{{ "csp.middleware.CSPMiddleware" if cookiecutter.django_version == "5.2" else "django.middleware.csp.ContentSecurityPolicyMiddleware" }}",
@@ -76,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -187,11 +192,28 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+# Failed logins are counted, and too many are refused: https://django-axes.readthedocs.io/
+AUTHENTICATION_BACKENDS = ["core.logins.LimitedBackend"]
+AXES_HANDLER = "core.logins.LimitHandler"
+AXES_USERNAME_CALLABLE = "core.logins.username"
+AXES_CLIENT_IP_CALLABLE = "core.logins.network"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 1  # hours
+AXES_RESET_ON_SUCCESS = True
+# What is refused is not recorded, and no success is: the tables stay small.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+# Tests log in without a request, which has no address: `client.login()`.
+AXES_ENABLED = sys.argv[1:2] != ["test"] and "pytest" not in sys.modules
+
 
 # Security: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/security/
 
 # With DEBUG off everything is HTTPS. That a request came by HTTPS is told by the proxy; gunicorn
-# believes those whose addresses FORWARDED_ALLOW_IPS names, and by default this machine alone.
+# believes those whose addresses FORWARDED_ALLOW_IPS names, and by default this machine alone. They
+# are also believed what the client's address is, and by default nobody: core/proxy.py.
+FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 # An hour: a mistake is soon forgotten. A year, 31536000, when HTTPS is there to stay.
@@ -314,4 +336,6 @@ LOGGING = {
     },
     "loggers": {"django": {"handlers": ["mail_admins"] if ADMINS and not DEBUG else []}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
+    # core/logins.py says in one line what axes says in five.
+    "loggers": {"axes": {"level": "ERROR"}},
 }

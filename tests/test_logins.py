@@ -1,0 +1,138 @@
+"""Logins behind a proxy, on gunicorn and a real PostgreSQL server, without containers."""
+
+import http.client
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pytest
+from embedded_postgres import free_port
+from project import Project, Running, wait_until
+
+pytestmark = pytest.mark.postgres
+
+PASSWORD = "correct horse"
+LIMIT = 10
+# gunicorn.conf.py: two processes of four threads.
+AT_ONCE = 8
+ATTACKER, OWNER = "203.0.113.7", "198.51.100.8"
+TOKEN = "a" * 32
+
+
+@dataclass
+class Site:
+    """The project as gunicorn serves it; a test is the proxy that it believes."""
+
+    port: int
+    server: Running
+    manage: object
+
+    def request(self, path: str, body: str | None = None, **headers: str) -> int:
+        """Return the status of a page; a header's _ stands for -."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("POST" if body else "GET", path, body, {"Host": "localhost"} | headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def login(self, client: str, password: str = "wrong") -> int:
+        """Return the status: 302 for a login, 200 for the form again, 429 for a refusal."""
+        form = {"username": "ada", "password": password, "csrfmiddlewaretoken": TOKEN}
+        return self.request(
+            "/admin/login/",
+            urlencode(form),
+            Content_Type="application/x-www-form-urlencoded",
+            Cookie=f"csrftoken={TOKEN}",
+            Referer="https://localhost/",
+            X_Forwarded_For=client,
+            X_Forwarded_Proto="https",
+        )
+
+
+@pytest.fixture(scope="module")
+def serve(bake_once, python_for, postgres_servers):
+    """Serve the project: `with serve(LOG_FORMAT="json") as site`."""
+    project: Project = bake_once(project_slug="logins")
+    python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
+    server = postgres_servers["18"]
+    server.sql("CREATE DATABASE logins")
+    database = server.environment("logins")
+    production = {"DEBUG": "false", "SECRET_KEY": "x", "ALLOWED_HOSTS": "localhost"}
+
+    def manage(*words: str, **environment: str) -> str:
+        env = database | production | environment
+        return project.run(python, "manage.py", *words, cwd="app", env=env).stdout
+
+    manage("migrate")
+    manage("collectstatic", "--noinput")
+    words = ("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org")
+    manage(*words, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+
+    @contextmanager
+    def started(**environment: str) -> Iterator[Site]:
+        port = free_port()
+        env = database | production | {"WEB_CONCURRENCY": "2"} | environment
+        command = (python, "-m", "gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}")
+        running = project.start(*command, env=env, cwd="app")
+        try:
+            # Both: one that is told to end while it starts does not hear of it.
+            wait_until(lambda: running.printed().count("Booting worker") == 2, 30, running.printed)
+            yield Site(port, running, manage)
+        finally:
+            running.process.terminate()
+            running.end(60)
+
+    return started
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(("proxies", "logged"), [("*", ATTACKER), ("192.0.2.1", "127.0.0.1")])
+def test_the_access_log_has_the_client_and_believes_the_proxy_only(
+    serve, log_format, proxies, logged
+):
+    with serve(LOG_FORMAT=log_format, FORWARDED_ALLOW_IPS=proxies) as site:
+        for path in ("/health/live", "/nowhere"):
+            site.request(path, X_Forwarded_For=ATTACKER)
+            site.server.wait_for(path + " HTTP" if log_format == "text" else f"GET {path} ")
+            lines = [line for line in site.server.printed().splitlines() if f"GET {path} " in line]
+            if log_format == "json":
+                assert {json.loads(line)["client"] for line in lines} == {logged}
+            else:
+                assert [line.split()[0] for line in lines] == [logged]
+
+
+def test_of_many_tries_at_once_no_more_pass_than_run_at_once(serve):
+    with serve(FORWARDED_ALLOW_IPS="*") as site:
+        with ThreadPoolExecutor(50) as pool:
+            statuses = Counter(pool.map(site.login, [ATTACKER] * 50))
+
+        assert statuses.keys() == {200, 429} and statuses[200] < LIMIT
+        line = f"WARNING core.logins: failed login for 'ada' from {ATTACKER}"
+        said = [said for said in site.server.printed().splitlines() if said.startswith(line)]
+        assert len(said) == 50
+        checked = said.count(line)
+        assert LIMIT <= checked < LIMIT + AT_ONCE
+        assert site.manage("axes_list_attempts") == f"{ATTACKER}\tada\t{checked}\n"
+
+        assert site.login(ATTACKER, PASSWORD) == 429
+        assert site.login(OWNER, PASSWORD) == 302
+        assert "removed" in site.manage("axes_reset_ip_username", ATTACKER, "ada")
+        assert site.login(ATTACKER, PASSWORD) == 302
+
+
+def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
+    size = "from axes.models import AccessAttempt as A, AccessLog as L;"
+    size += "print([len(a.post_data) for a in A.objects.all()], L.objects.count())"
+    with serve(FORWARDED_ALLOW_IPS="*") as site:
+        assert site.login(OWNER, PASSWORD) == 302
+        for _ in range(LIMIT):
+            site.login(ATTACKER)
+        before = site.manage("shell", "-v0", "-c", size)
+        assert {site.login(ATTACKER) for _ in range(LIMIT)} == {429}
+        assert site.manage("shell", "-v0", "-c", size) == before
+        assert before.endswith("] 0\n")
