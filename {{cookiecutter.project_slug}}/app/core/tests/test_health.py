@@ -5,6 +5,8 @@ from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test import SimpleTestCase, TestCase
 
+from core.health import failing
+
 
 class LiveTests(SimpleTestCase):
     def test_answers_without_the_database(self):
@@ -17,6 +19,10 @@ class LiveTests(SimpleTestCase):
 
 
 class ReadyTests(TestCase):
+    def tearDown(self):
+        for service in failing.values():
+            service[0] = 0
+
     def test_runs_a_query(self):
         with self.assertNumQueries(1):
             response = self.client.get("/health/ready")
@@ -26,9 +32,12 @@ class ReadyTests(TestCase):
         self.assertEqual(response.json(), {"status": "ok", "database": "ok", "cache": "ok"})
 
     def test_a_lost_cache_is_said_and_no_reason_to_stop(self):
-        with mock.patch.object(cache, "get", return_value=None):
-            response = self.client.get("/health/ready")
+        with mock.patch.object(cache, "get", return_value=None), self.assertLogs() as logs:
+            for _ in range(2):
+                response = self.client.get("/health/ready")
 
+        cause = "what was stored is not found"
+        self.assertEqual(logs.output, [f"ERROR:core.health:the cache fails: {cause}"])
         self.assertEqual(response.status_code, 200)
         self.assertEqual(response.json()["status"], "degraded")
 {%- else %}
@@ -48,3 +57,21 @@ class ReadyTests(TestCase):
 
         self.assertEqual(response.status_code, 503)
         self.assertEqual(response.json(), {"status": "unavailable", "database": "OperationalError"})
+
+    def test_logs_when_it_begins_and_when_it_ends(self):
+        error = OperationalError("connection failed:\n\tpassword hunter2 is wrong")
+        settings = mock.patch.dict(connection.settings_dict, {"PASSWORD": "hunter2"})
+        with self.assertLogs() as logs, settings:
+            for _ in range(2):
+                with mock.patch.object(connection, "cursor", side_effect=error):
+                    self.client.get("/health/ready")
+                    self.client.get("/health/ready")
+                self.client.get("/health/ready")
+                self.client.get("/health/ready")
+
+        cause = "OperationalError: connection failed: password *** is wrong"
+        change = [
+            f"ERROR:core.health:the database fails: {cause}",
+            "WARNING:core.health:the database answers again",
+        ]
+        self.assertEqual(logs.output, change * 2)

@@ -1,16 +1,16 @@
-"""Logins behind a proxy, on gunicorn and a real PostgreSQL server, without containers."""
+"""The rendered project as gunicorn serves it behind a proxy, on a real PostgreSQL server."""
 
 import http.client
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pytest
-from embedded_postgres import free_port
+from embedded_postgres import EmbeddedPostgres, free_port
 from project import Project, Running, wait_until
 
 pytestmark = pytest.mark.postgres
@@ -29,7 +29,8 @@ class Site:
 
     port: int
     server: Running
-    manage: object
+    database: EmbeddedPostgres
+    manage: Callable[..., str]
 
     def request(self, path: str, body: str | None = None, **headers: str) -> int:
         """Return the status of a page; a header's _ stands for -."""
@@ -55,11 +56,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def serve(bake_once, python_for, postgres_servers):
+def serve(bake_once, python_for, make_server):
     """Serve the project: `with serve(LOG_FORMAT="json") as site`."""
     project: Project = bake_once(project_slug="logins")
     python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
-    server = postgres_servers["18"]
+    # One of its own, which a test may stop.
+    server = make_server().start()
     server.sql("CREATE DATABASE logins")
     database = server.environment("logins")
     production = {"DEBUG": "false", "SECRET_KEY": "x", "ALLOWED_HOSTS": "localhost"}
@@ -82,12 +84,13 @@ def serve(bake_once, python_for, postgres_servers):
         try:
             # Both: one that is told to end while it starts does not hear of it.
             wait_until(lambda: running.printed().count("Booting worker") == 2, 30, running.printed)
-            yield Site(port, running, manage)
+            yield Site(port, running, server, manage)
         finally:
             running.process.terminate()
             running.end(60)
 
-    return started
+    yield started
+    server.stop("immediate")
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
@@ -136,3 +139,26 @@ def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
         assert {site.login(ATTACKER) for _ in range(LIMIT)} == {429}
         assert site.manage("shell", "-v0", "-c", size) == before
         assert before.endswith("] 0\n")
+
+
+def test_a_database_that_fails_is_one_line_and_one_more_when_it_answers(serve):
+    with serve() as site, ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def assert_answers(status: int) -> None:
+            assert site.request("/health/ready") == status
+            # So many that both processes are asked.
+            assert set(pool.map(site.request, ["/health/ready"] * 50)) == {status}
+
+        assert_answers(200)
+        site.database.stop("immediate")
+        try:
+            assert_answers(503)
+        finally:
+            site.database.start()
+        assert_answers(200)
+
+        lines = site.server.printed().splitlines()
+        failed, again = [line for line in lines if line.startswith(("ERROR", "WARNING"))]
+        assert failed.startswith("ERROR core.health: the database fails: OperationalError: ")
+        assert "Connection refused" in failed and site.database.password not in failed
+        assert again == "WARNING core.health: the database answers again"
