@@ -1,8 +1,9 @@
 """Pin every dependency, with hashes, for every combination of answers.
 
 Writes templates/locks/, which the rendered requirements*.txt include, and this repository's own
-requirements-dev.txt. A lock covers every Python from the oldest that its Django runs on, so that
-it also installs on a laptop without Docker. Run by `make lock`; needs the package index.
+requirements-dev.txt and tests/packages.txt. A lock covers every Python from the oldest that its
+Django runs on, so that it also installs on a laptop without Docker. Run by `make lock`; needs the
+package index.
 """
 
 import json
@@ -18,8 +19,10 @@ LOCKS = ROOT / "templates" / "locks"
 OLDEST_PYTHON = {"5.2": "3.11", "6.1": "3.12"}
 
 
-def compile_lock(source: Path, target: Path, python_version: str) -> None:
+def compile_lock(source: Path, target: Path, python_version: str, *more: str) -> None:
     """Write target, the whole closure of source, with the versions that target already names.
+
+    more: further options of `uv pip compile`.
 
     Raises subprocess.CalledProcessError where nothing satisfies the source.
     """
@@ -29,7 +32,7 @@ def compile_lock(source: Path, target: Path, python_version: str) -> None:
     # The first lines of a lock show this command, in which tools that update locks find what they
     # need; the project's own scripts/lock.sh writes the same.
     command = ["uv", "pip", "compile", "--universal", "--generate-hashes"]
-    command += [f"--output-file={local.name}", source.name]
+    command += [*more, f"--output-file={local.name}", source.name]
     options = ["--quiet", "--python-version", python_version]
     options += ["--custom-compile-command", " ".join(command), *sys.argv[1:]]
     subprocess.run([*command, *options], cwd=source.parent, check=True)
@@ -40,6 +43,10 @@ def compile_lock(source: Path, target: Path, python_version: str) -> None:
 def main() -> None:
     """Lock this repository, then render each combination and lock what it asks for."""
     compile_lock(ROOT / "requirements-dev.in", ROOT / "requirements-dev.txt", "3.11")
+    packages = ROOT / "tests" / "packages.in"
+    # Django comes from the lock of the project that the packages are put into.
+    without = [f"--no-emit-package={name}" for name in ("django", "asgiref", "sqlparse", "tzdata")]
+    compile_lock(packages, packages.with_suffix(".txt"), "3.11", *without)
     LOCKS.mkdir(parents=True, exist_ok=True)
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     combinations = [

@@ -23,7 +23,7 @@ import pytest
 from demo import engine_answers
 from embedded_postgres import EmbeddedPostgres
 from jinja2 import Environment
-from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 from project import ROOT, Project, wait_until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -31,7 +31,9 @@ ALPINE = ["docker", "image", "inspect", "python:3.14-alpine"]
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
 # Tiers that need a program of the same name.
 PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
-TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine")
+TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine", "index")
+PACKAGES = ["uv", "pip", "install", "--no-deps", "--require-hashes"]
+PACKAGES += ["--requirement", str(ROOT / "tests/packages.txt")]
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
 
 
@@ -56,6 +58,10 @@ def missing_service(tier: str) -> str | None:
         return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
     if tier == "alpine" and subprocess.run(ALPINE, capture_output=True, check=False).returncode:
         return "no image of Alpine: docker pull python:3.14-alpine"
+    if tier == "index":
+        here = ["--dry-run", "--python", sys.executable]
+        if subprocess.run([*PACKAGES, *here], capture_output=True, check=False).returncode:
+            return "no package index that has tests/packages.txt: name one in UV_DEFAULT_INDEX"
     return None
 
 
@@ -177,8 +183,20 @@ def addresses_are_settled() -> bool:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    """Open a page in a real browser; the test fails on an error of a script or a request."""
+def browser() -> Iterator[Browser]:
+    """Start a real browser."""
+    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
+    with sync_playwright() as playwright:
+        # Chromium's sandbox does not work for root, and container hosts run tests as root.
+        options = [] if os.geteuid() else ["--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """Open a page in the browser; the test fails on an error of a script or a request."""
 
     # Browsers ask for this one by themselves, and the admin's pages name none.
     def by_itself(url: str) -> bool:
@@ -191,19 +209,14 @@ def page() -> Iterator[Page]:
     def complained(said: ConsoleMessage) -> bool:
         return said.type == "error" and not by_itself(said.location["url"])
 
-    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
-    with sync_playwright() as playwright:
-        # Chromium's sandbox does not work for root, and container hosts run tests as root.
-        options = [] if os.geteuid() else ["--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        page = browser.new_page(ignore_https_errors=True)
-        errors = []
-        page.on("console", lambda said: errors.append(said.text) if complained(said) else None)
-        page.on("pageerror", lambda error: errors.append(error))
-        page.on("response", lambda response: errors.append(response) if failed(response) else None)
-        yield page
-        browser.close()
-        assert errors == []
+    page = browser.new_page(ignore_https_errors=True)
+    errors = []
+    page.on("console", lambda said: errors.append(said.text) if complained(said) else None)
+    page.on("pageerror", lambda error: errors.append(error))
+    page.on("response", lambda response: errors.append(response) if failed(response) else None)
+    yield page
+    page.close()
+    assert errors == []
 
 
 @pytest.fixture

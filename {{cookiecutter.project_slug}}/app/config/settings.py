@@ -224,6 +224,7 @@ SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # Pages take scripts, styles and the like from this site alone, and none that stands in the page.
+# docs/csp.md says how to use packages that need more.
 {%- if cookiecutter.django_version == "5.2" %}
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -245,6 +246,9 @@ SECURE_CSP = {
     "object-src": [CSP.NONE],
 }
 {%- endif %}
+if DEBUG:
+    # Browsers tell what they blocked, and the log says it: see core/csp.py.
+    {{ 'CONTENT_SECURITY_POLICY["DIRECTIVES"]' if cookiecutter.django_version == "5.2" else "SECURE_CSP" }}["report-uri"] = ["/csp-report"]
 
 
 # Language and time

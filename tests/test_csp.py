@@ -1,0 +1,415 @@
+"""The Content-Security-Policy in a real browser: what is blocked is said, and what docs/csp.md says works.
+
+The code of the recipes is read from docs/csp.md of a rendered project and added to its files.
+"""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PACKAGES
+from embedded_postgres import EmbeddedPostgres, free_port
+from playwright.sync_api import Browser, Page, Route
+from project import Project, Running, wait_until
+from test_render import CHOICES, DEFAULTS
+
+pytestmark = [pytest.mark.browser, pytest.mark.index, pytest.mark.postgres]
+
+# Where this Python is too old for a Django, the image's Python runs it.
+OLDEST_PYTHON = {"5.2": (3, 11), "6.1": (3, 12)}
+DJANGO = [
+    pytest.param(django, marks=[pytest.mark.stack] * (sys.version_info < OLDEST_PYTHON[django]))
+    for django in CHOICES["django_version"]
+]
+
+# What each package's own documentation says to add, and what uses it.
+SETTINGS = """
+INSTALLED_APPS += [
+    "articles",
+    "wagtail.admin", "wagtail.documents", "wagtail.embeds", "wagtail.images", "wagtail.search",
+    "wagtail.sites", "wagtail.snippets", "wagtail.users", "wagtail", "modelcluster", "taggit",
+    "rest_framework", "drf_spectacular", "drf_spectacular_sidecar",
+    "allauth", "allauth.account", "allauth.socialaccount", "allauth.socialaccount.providers.google",
+    "debug_toolbar",
+]
+MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
+MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+INTERNAL_IPS = ["127.0.0.1"]
+DEBUG_TOOLBAR_CONFIG = {"SHOW_COLLAPSED": True}
+WAGTAIL_SITE_NAME = PROJECT_NAME
+WAGTAILADMIN_BASE_URL = "http://127.0.0.1"
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {
+    "SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR",
+}
+SOCIALACCOUNT_PROVIDERS = {
+    "google": {"APP": {"client_id": "us", "secret": "-"}, "AUTHORIZE_URL": "AT/provider"},
+}
+"""
+URLS = """
+from debug_toolbar.toolbar import debug_toolbar_urls
+from django.http import HttpResponse
+from django.shortcuts import render
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.decorators import api_view
+from rest_framework.response import Response
+from wagtail import urls as wagtail_urls
+
+
+@extend_schema(responses=str)
+@api_view()
+def greeting(request):
+    return Response("Hello from the project")
+
+
+urlpatterns += [
+    path("api/greeting/", greeting),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("nonce", lambda request: render(request, "nonce.html")),
+    path("provider", lambda request: HttpResponse("<h1>The provider</h1>")),
+    path("site/", include(wagtail_urls)),
+    *debug_toolbar_urls(),
+]
+"""
+MODELS = """
+from django.db import models
+from wagtail.fields import RichTextField
+from wagtail.models import Page
+
+
+class Article(Page):
+    body = RichTextField()
+    day = models.DateField(null=True, blank=True)
+    content_panels = [*Page.content_panels, "body", "day"]
+"""
+ARTICLE = "{% load wagtailcore_tags %}<h1>{{ page.title }}</h1>{{ page.body|richtext }}"
+NONCE = '<p></p>{% raw %}<script nonce="{{ NAME }}">document.querySelector("p").innerText = "It ran"</script>'
+PREPARE = """
+import os
+from django.core.management import call_command as call
+if os.path.isdir("articles"):
+    call("makemigrations", "articles", verbosity=0)
+call("migrate", verbosity=0)
+call("createsuperuser", interactive=False, username="ada", email="ada@example.org")
+"""
+PASSWORD = secrets.token_hex(8)
+# A page that wants what it may not, and a page that is broken.
+GREEDY = """
+
+from django.http import HttpResponse  # noqa: E402
+
+
+def greedy(request):
+    wishes = [
+        f"<script>{number}</script><img src='http://one.example/{number}.png'>"
+        f"<img src='http://{number}.example/'>"
+        for number in range(30)
+    ]
+    return HttpResponse("".join(wishes))
+
+
+def broken(request):
+    raise ValueError("broken on purpose")
+
+
+urlpatterns += [path("greedy", greedy), path("broken", broken)]
+"""
+
+
+def add(project: Project, name: str, text: str) -> None:
+    """Add text to a file of a project, which is made where it is missing."""
+    file = project.path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a", encoding="utf-8") as opened:
+        opened.write(text)
+
+
+def recipes(project: Project) -> list[tuple[str, str]]:
+    """Return each file that docs/csp.md of a project says to make or to add to, and its code."""
+    code = r"(?:Make|Add to)\s+`(app/[\w./]+)`:\n\n```\w+\n(.*?)```"
+    found = re.findall(code, project.read("docs/csp.md"), re.DOTALL)
+    # None of them is left out for being written in another way.
+    assert len(found) == project.read("docs/csp.md").count("```") / 2
+    return found
+
+
+class Site:
+    """A project that runs on Python's packages of a folder, without an image of its own."""
+
+    def __init__(self, project: Project, packages: Path, image: str | None):
+        self.project = project
+        self.packages = packages
+        self.image = image
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.running: Running | None = None
+        self.names: list[str] = []
+
+    def command(self, *words: str, **environment: str) -> tuple[list[str], dict[str, str]]:
+        """Return a command that runs Python in the project, and its environment."""
+        environment |= {"PYTHONPATH": str(self.packages), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        if not self.image:
+            # -S: the packages of these tests are not the project's.
+            return [sys.executable, "-S", *words], environment
+        self.names.append(f"test_csp_{secrets.token_hex(4)}")
+        return [
+            *("docker", "run", "--rm", "--init", "--network=host", "--name", self.names[-1]),
+            *(
+                "--user",
+                f"{os.getuid()}:{os.getgid()}",
+                "--workdir",
+                str(self.project.path / "app"),
+            ),
+            *(f"--volume={path}:{path}" for path in (self.project.path, self.packages)),
+            *(f"--env={name}={value}" for name, value in environment.items()),
+            *(self.image, "python", *words),
+        ], {}
+
+    def start(self, **environment: str) -> None:
+        """Prepare the database and start gunicorn; return when it answers."""
+        command, env = self.command("manage.py", "shell", "-v0", "-c", PREPARE, **environment)
+        self.project.run(*command, env=env, cwd="app")
+        if environment["DEBUG"] == "false":
+            command, env = self.command("manage.py", "collectstatic", "--noinput", **environment)
+            self.project.run(*command, env=env, cwd="app")
+        options = ("--workers=1", f"--bind=127.0.0.1:{self.port}")
+        command, env = self.command("-m", "gunicorn", "config.wsgi", *options, **environment)
+        self.running = self.project.start(*command, env=env, cwd="app")
+        self.project.port = self.port
+        wait_until(lambda: self.project.status("/health/ready") == 200, 60, self.running.printed)
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        if self.running:
+            self.running.process.terminate()
+            self.running.end()
+        if self.names:
+            subprocess.run(["docker", "rm", "-f", *self.names], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def database_server(make_server) -> Iterator[EmbeddedPostgres]:
+    """A running server."""
+    server = make_server(version=18).start()
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture(scope="module")
+def make_site(bake_once, cookies_session, database_server, shared_folder):
+    """Render a project, with a database and with the packages in reach: make_site("6.1")."""
+    sites = []
+
+    def make(django: str) -> Site:
+        answers = {"django_version": django, "project_slug": Project.unused_slug()}
+        project = bake_once(**answers)
+        in_image = sys.version_info < OLDEST_PYTHON[django]
+        version = DEFAULTS["python_version"] if in_image else "{}.{}".format(*sys.version_info)
+        folder = shared_folder / f"packages-{django}"
+        if not folder.exists():
+            lock = project.path / "requirements.txt"
+            target = ["--quiet", "--target", folder, "--python-version", version]
+            subprocess.run([*PACKAGES, "--requirement", lock, *target], check=True)
+        site = Site(project, folder, f"python:{version}-slim-trixie" if in_image else None)
+        sites.append(site)
+        database_server.sql(f"CREATE DATABASE {project.slug}")
+        site.environment = database_server.environment(project.slug)
+        return site
+
+    yield make
+    for site in sites:
+        site.stop()
+
+
+@pytest.fixture(scope="module", params=DJANGO)
+def site(request, make_site) -> Site:
+    """A project with all of the packages, to which all that docs/csp.md says was done."""
+    site = make_site(request.param)
+    project = site.project
+    provider = f"http://localhost:{site.port}"
+    add(project, "app/config/settings.py", SETTINGS.replace("AT/", f"{provider}/"))
+    add(project, "app/config/urls.py", URLS)
+    add(project, "app/core/urls.py", GREEDY)
+    add(project, "app/articles/__init__.py", "")
+    add(project, "app/articles/migrations/__init__.py", "")
+    add(project, "app/articles/models.py", MODELS)
+    add(project, "app/articles/templates/articles/article.html", ARTICLE)
+    [tag] = re.findall(r"`(<script nonce=.*?>)`", project.read("docs/csp.md"))
+    script = f'{tag}document.querySelector("p").innerText = "It ran"</script>'
+    add(project, "app/core/templates/nonce.html", f"<p></p>{script}")
+    for name, code in recipes(project):
+        # The provider is this machine's under another name: another origin.
+        add(project, name, "\n" + code.replace("https://accounts.google.com", provider))
+    site.start(DEBUG="true", **site.environment)
+    return site
+
+
+def log_in(page: Page, site: Site) -> None:
+    """Log in at the admin, for all of the site."""
+    page.goto(site.url + "/admin/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="Users").first.wait_for()
+
+
+def test_swagger_ui_shows_an_operation_and_tries_it_out(site, page):
+    page.goto(site.url + "/api/swagger/")
+    page.get_by_role("button", name="/api/greeting/").first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    page.get_by_text("Hello from the project").first.wait_for()
+
+
+def test_redoc_shows_an_operation_and_finds_it(site, page):
+    def logo(route: Route) -> None:
+        route.fulfill(
+            content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>"
+        )
+
+    page.route("https://cdn.redoc.ly/**", logo)
+    page.goto(site.url + "/api/redoc/")
+    page.get_by_text("/api/greeting/").first.wait_for()
+    assert page.locator("h1").first.evaluate("one => getComputedStyle(one).fontFamily") != "Times"
+    page.get_by_placeholder("Search").fill("greeting")
+    page.get_by_role("search").get_by_text("greeting").first.wait_for()
+    assert page.workers
+
+
+def test_wagtail_edits_rich_text_and_previews_it(site, page):
+    log_in(page, site)
+    page.goto(site.url + "/cms/pages/add/articles/article/2/")
+    page.get_by_placeholder("Page title*").fill("News")
+    page.locator(".public-DraftEditor-content").click()
+    page.keyboard.type("Plain ")
+    page.keyboard.press("Control+b")
+    page.keyboard.type("bold")
+    page.locator(".public-DraftEditor-content").get_by_text("bold").wait_for()
+    # The picker of dates is made by a script in the page.
+    page.locator("[name=day]").click()
+    page.locator(".xdsoft_today").locator("visible=true").click()
+    assert page.locator("[name=day]").input_value()
+
+    page.get_by_role("button", name="Toggle preview").click()
+    preview = page.frame_locator("iframe[title=Preview]")
+    preview.get_by_role("heading", name="News").wait_for()
+    assert preview.locator("b").inner_text() == "bold"
+
+
+def test_wagtail_shows_an_image_that_is_uploaded(site, page):
+    log_in(page, site)
+    image = page.screenshot()
+    page.goto(site.url + "/cms/images/multiple/add/")
+    file = {"name": "page.png", "mimeType": "image/png", "buffer": image}
+    page.locator("input[type=file]").set_input_files(files=[file])
+    page.get_by_role("button", name="Update").wait_for()
+
+
+def test_a_login_at_a_provider_gets_there(site, page):
+    page.goto(site.url + "/accounts/login/")
+    page.get_by_role("link", name="Google").click()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="The provider").wait_for()
+    assert page.url.startswith(f"http://localhost:{site.port}/provider?client_id=us")
+
+
+def test_the_debug_toolbar_opens_its_panels(site, page):
+    log_in(page, site)
+    page.goto(site.url + "/admin/core/user/")
+    page.locator("#djShowToolBarButton").click()
+    page.locator("#djdt-SQLPanel a").first.click()
+    page.locator("#SQLPanel .djDebugSql").first.wait_for()
+    page.locator("#djdt-SettingsPanel a").first.click()
+    page.locator("#SettingsPanel").get_by_text("ROOT_URLCONF").wait_for()
+
+
+def test_a_script_with_the_nonce_runs(site, page):
+    page.goto(site.url + "/nonce")
+    page.get_by_text("It ran").wait_for()
+
+
+def test_only_the_addresses_of_a_recipe_are_looser(site, browser):
+    page = browser.new_page()
+    loose = {
+        path: page.goto(site.url + path).headers["content-security-policy"]
+        for path in ("/", "/nonce", "/admin/login/", "/accounts/login/", "/cms/login/")
+    }
+    for path, policy in loose.items():
+        assert ("'unsafe-inline'" in policy) == (path == "/cms/login/"), policy
+        assert ("http://localhost" in policy) == (path == "/accounts/login/"), policy
+        assert "'sha256" not in policy and "object-src 'none'" in policy, policy
+
+
+def test_what_is_blocked_is_said_in_the_log_but_not_too_often(site, browser):
+    page = browser.new_page()
+    page.goto(site.url + "/greedy")
+    site.running.wait_for("http://15.example/")
+
+    printed = site.running.printed()
+    place = f"on '{site.url}/greedy': see docs/csp.md"
+    assert f"WARNING core.csp: The browser blocked 'inline' by 'script-src-elem' {place}" in printed
+    assert (
+        f"WARNING core.csp: The browser blocked 'http://0.example/' by 'img-src' {place}" in printed
+    )
+    # Each of the many from one source is said once, twice where ten seconds are over in between.
+    assert printed.count("http://one.example") <= 2
+    assert "GET /greedy" in printed and "/csp-report" not in printed
+
+
+def violations_of(page: Page) -> list[str]:
+    """Return a list to which each violation of a policy is added that a page's console says."""
+    found = []
+
+    def take(said) -> None:
+        if "Content Security Policy" in said.text:
+            found.append(f"{page.url}: {said.text}")
+
+    page.on("console", take)
+    return found
+
+
+PAGES = [
+    "/",
+    "/admin/",
+    "/admin/core/user/",
+    "/admin/core/user/1/change/",
+    "/admin/core/user/1/password/",
+    "/admin/core/user/1/history/",
+    "/admin/core/user/1/delete/",
+    "/admin/core/user/add/",
+    "/admin/password_change/",
+    "/missing",
+    "/broken",
+]
+
+
+@pytest.mark.parametrize("debug", ["true", "false"])
+@pytest.mark.parametrize("django", DJANGO)
+def test_no_page_of_the_project_itself_is_blocked(make_site, browser: Browser, django, debug):
+    site = make_site(django)
+    add(site.project, "app/core/urls.py", GREEDY)
+    production = {"ALLOWED_HOSTS": "127.0.0.1", "SECURE_SSL_REDIRECT": "false", "SECRET_KEY": "-"}
+    site.start(DEBUG=debug, **production, **site.environment)
+    page = browser.new_page()
+    violations = violations_of(page)
+
+    log_in(page, site)
+    statuses = {path: page.goto(site.url + path).status for path in PAGES}
+
+    assert violations == []
+    assert {path: status for path, status in statuses.items() if status != 200} == {
+        "/missing": 404,
+        "/broken": 500,
+    }
+    policy = page.goto(site.url + "/greedy").headers["content-security-policy"]
+    assert violations
+    assert ("csp-report" in policy) == (debug == "true")
+    assert site.project.status("/csp-report") == (405 if debug == "true" else 404)
+    if debug == "true":
+        site.running.wait_for("The browser blocked")

@@ -1,0 +1,41 @@
+import json
+from unittest import mock
+
+from django.test import RequestFactory, SimpleTestCase
+
+from core import csp
+
+
+class ReportTests(SimpleTestCase):
+    def setUp(self):
+        self.enterContext(mock.patch.object(csp, "said_since", return_value=set()))
+
+    def send(self, body, **found):
+        report = {"effective-directive": "img-src", "document-uri": "http://127.0.0.1/", **found}
+        body = body or json.dumps({"csp-report": report})
+        return csp.report(RequestFactory().post("/csp-report", body, "application/csp-report"))
+
+    def test_what_was_blocked_is_one_line(self):
+        with self.assertLogs("core.csp") as logs:
+            response = self.send(None, **{"blocked-uri": "https://cdn.example/\nERROR forged"})
+
+        self.assertEqual(response.status_code, 204)
+        line = logs.records[0].getMessage()
+        self.assertEqual(len(line.splitlines()), 1)
+        for part in ("img-src", "https://cdn.example/", "http://127.0.0.1/", "docs/csp.md"):
+            self.assertIn(part, line)
+
+    def test_a_page_that_reports_hundreds_says_each_source_once_and_not_too_many(self):
+        with self.assertLogs("core.csp") as logs:
+            for number in range(200):
+                self.send(None, **{"blocked-uri": f"https://cdn.example/{number}.png"})
+            self.assertEqual(len(logs.records), 1)
+            for number in range(200):
+                self.send(None, **{"blocked-uri": f"https://{number}.example/"})
+
+        self.assertEqual(len(logs.records), csp.MAX_LINES)
+
+    def test_what_is_no_report_is_refused(self):
+        for body in ("{", "[]", "{}", '{"csp-report": 1}', "[" * 50_000, '"' + "x" * 100_000 + '"'):
+            with self.subTest(body[:20]), self.assertNoLogs("core.csp"):
+                self.assertEqual(self.send(body).status_code, 400)
