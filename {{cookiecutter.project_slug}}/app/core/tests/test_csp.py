@@ -36,6 +36,11 @@ class ReportTests(SimpleTestCase):
         self.assertEqual(len(logs.records), csp.MAX_LINES)
 
     def test_what_is_no_report_is_refused(self):
-        for body in ("{", "[]", "{}", '{"csp-report": 1}', "[" * 50_000, '"' + "x" * 100_000 + '"'):
+        for body in ("{", "[]", "{}", '{"csp-report": 1}', "[" * 50_000):
             with self.subTest(body[:20]), self.assertNoLogs("core.csp"):
                 self.assertEqual(self.send(body).status_code, 400)
+
+    def test_what_is_too_long_is_not_read_to_its_end(self):
+        found = {"blocked-uri": "inline", "padding": "x" * csp.MAX_BYTES}
+
+        self.assertEqual(self.send(None, **found).status_code, 400)
