@@ -338,8 +338,10 @@ LOGGING = {
         },
         "mail_admins": {"class": "config.mail.AdminEmailHandler", "level": "ERROR"},
     },
-    "loggers": {"django": {"handlers": ["mail_admins"] if ADMINS and not DEBUG else []}},
+    "loggers": {
+        "django": {"handlers": ["mail_admins"] if ADMINS and not DEBUG else []},
+        # core/logins.py says in one line what axes says in five.
+        "axes": {"level": "ERROR"},
+    },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
-    # core/logins.py says in one line what axes says in five.
-    "loggers": {"axes": {"level": "ERROR"}},
 }
