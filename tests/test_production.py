@@ -376,6 +376,50 @@ def test_what_is_not_there_is_said_before_anything_starts(make_stack):
     assert project.compose("ps", "--all", "--quiet", env={"DOMAIN": "x"}).stdout == ""
 
 
+def test_every_request_leaves_a_line_with_its_client(site):
+    spoofed = "203.0.113.9"
+    assert site.request("/receive", "POST", b"x" * 11_000_000).status == 413
+    assert site.request("/asked", Host="evil.example").status == 421
+    assert site.request("/media/nothing", X_Forwarded_For=spoofed).status == 404
+    assert site.request("/read?asked", X_Forwarded_For=spoofed).status == 200
+    lines = site.compose("logs", "--no-log-prefix", "caddy").stdout.splitlines()
+    asked = [json.loads(line) for line in lines if '"http.log.access' in line]
+    clients = {(one["status"], one["request"]["uri"]): one["request"]["client_ip"] for one in asked}
+    (client,) = {
+        clients[key]
+        for key in [(413, "/receive"), (421, "/asked"), (404, "/media/nothing")]
+        + [(200, "/read?asked")]
+    }
+    log = site.compose("logs", "--no-log-prefix", "app").stdout
+    (line,) = [line for line in log.splitlines() if "/read?asked" in line]
+    assert line.startswith(f"{client} ")
+    assert spoofed not in log
+
+
+def test_passwords_cannot_be_guessed_for_ever(site):
+    form = site.request("/admin/login/")
+    (token,) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
+    cookie = form.headers["Set-Cookie"].partition(";")[0]
+    body = f"csrfmiddlewaretoken={token}&username=mallory&password=wrong".encode()
+    statuses = [
+        site.request(
+            "/admin/login/",
+            "POST",
+            body,
+            Cookie=cookie,
+            Referer=f"https://localhost:{site.port}/admin/login/",
+            Content_Type="application/x-www-form-urlencoded",
+            # Another address each time would be another limit.
+            X_Forwarded_For=f"203.0.113.{number}",
+        ).status
+        for number in range(12)
+    ]
+    assert statuses == [200] * 9 + [429] * 3
+    assert "failed login for 'mallory' from " in site.logs("app")
+    unlock = ("exec", "-T", "app", "python", "manage.py", "axes_reset_username", "mallory")
+    assert "1 attempts removed" in site.compose(*unlock).stdout
+
+
 # Between caddy and app
 
 
