@@ -19,6 +19,8 @@ class ProxyTests(SimpleTestCase):
         for proxies in (["*"], [PROXY], ["10.0.0.1", " 172.18.0.0/16"]):
             self.assertEqual(self.client_of(CLIENT, proxies), CLIENT)
         self.assertEqual(self.client_of("2001:DB8::1", ["*"]), "2001:db8::1")
+        # A Unix socket has no address.
+        self.assertEqual(self.client_of(CLIENT, ["*"], peer=""), CLIENT)
 
     def test_nobody_else_is_believed(self):
         for proxies in ([], ["10.0.0.1", "172.19.0.0/16", "::/0"]):
