@@ -178,3 +178,17 @@ def test_says_no_more_than_it_has_to(site):
         assert (answer.status, answer.headers["Server"]) == (404, None)
         assert "nginx" not in answer.text.lower()
     assert site.request("/static/staticfiles.json").status == 404
+
+
+def test_where_app_is_away_a_request_waits_and_its_headers_are_not_logged(site):
+    site.compose("stop", "app")
+    try:
+        answer = site.request("/", X_Api_Key="kept-secret")
+        assert (answer.status, answer.text) == (502, "")
+    finally:
+        site.compose("start", "app")
+    # Its start takes a moment: nobody is told.
+    assert site.request("/receive", "POST", b"x" * 100_000).text == "100000"
+    log = site.logs("caddy")
+    assert "http.log.error" in log
+    assert "kept-secret" not in log
