@@ -268,7 +268,8 @@ def test_a_process_that_is_broken_into_has_no_rights(site):
         (limit,) = site.inspect(service, "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}")
         assert all(int(number) > 0 for number in limit.split())
         assert site.inspect(service, "{{.HostConfig.RestartPolicy.Name}}") == ["unless-stopped"]
-        assert site.inspect(service, "{{.HostConfig.LogConfig.Type}}") == ["local"]
+        (logs,) = site.inspect(service, "{{.HostConfig.LogConfig}}")
+        assert logs == "{json-file map[max-file:5 max-size:20m]}"
         assert site.inspect(service, "{{.State.Health.Status}}") == ["healthy"]
         (id,) = site.compose("ps", "--quiet", service).stdout.split()
         processes = site.run("docker", "top", id, "-eo", "pid,uid,args").stdout.splitlines()[1:]
