@@ -3,11 +3,12 @@
 Each runs as an ordinary user of a container that has booted systemd; its host is only the place for it.
 """
 
-import io
 import re
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 import pytest
 from project import Project, wait_until
@@ -29,13 +30,13 @@ class Machine:
         self.environment = environment
         self.folder = "/home/dev"
 
-    def run(self, *words: str, input: bytes | None = None, check: bool = True) -> str:
+    def run(self, *words: str, stdin: IO[bytes] | None = None, check: bool = True) -> str:
         """Run a command as the user, in the project's folder; return its outputs as one text."""
         options = [f"--env={name}={value}" for name, value in self.environment.items()]
         process = subprocess.run(
             ["docker", "exec", "--interactive", "--user=dev", f"--workdir={self.folder}"]
             + [*options, self.id, *words],
-            input=input or b"",
+            stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
@@ -51,17 +52,19 @@ class Machine:
 
     def take(self, project: Project) -> None:
         """Put a project there as git would clone it: without .env, and all of it the user's."""
-        files = io.BytesIO()
-        with tarfile.open(fileobj=files, mode="w") as archive:
-            archive.add(project.path, project.slug)
-        self.run("tar", "--extract", "--no-same-owner", input=files.getvalue())
+        with tempfile.TemporaryFile() as files:
+            with tarfile.open(fileobj=files, mode="w") as archive:
+                archive.add(project.path, project.slug)
+            files.seek(0)
+            self.run("tar", "--extract", "--no-same-owner", stdin=files)
         self.folder += f"/{project.slug}"
         self.run("rm", ".env")
 
     def load(self, *images: str) -> None:
         """Give its engine images of this one, by their full names."""
-        saved = subprocess.run(["docker", "save", *images], capture_output=True, check=True).stdout
-        self.run("docker", "load", input=saved)
+        with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
+            self.run("docker", "load", stdin=saved.stdout)
+        assert saved.returncode == 0
         if "podman" in self.environment["DOCKER_HOST"]:
             for image in images:
                 self.run("podman", "tag", f"localhost/{image}", f"docker.io/library/{image}")
