@@ -189,10 +189,9 @@ def addresses_are_settled() -> bool:
     return not any(int(line.split()[4], 16) & 0x40 for line in lines)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a real browser."""
-    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
     with sync_playwright() as playwright:
         # Chromium's sandbox does not work for root, and container hosts run tests as root.
         options = [] if os.geteuid() else ["--no-sandbox"]
@@ -216,6 +215,7 @@ def page(browser) -> Iterator[Page]:
     def complained(said: ConsoleMessage) -> bool:
         return said.type == "error" and not by_itself(said.location["url"])
 
+    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
     page = browser.new_page(ignore_https_errors=True)
     errors = []
     page.on("console", lambda said: errors.append(said.text) if complained(said) else None)

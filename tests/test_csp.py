@@ -6,6 +6,7 @@ The code of the recipes is read from docs/csp.md of a rendered project and added
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,11 +142,14 @@ def recipes(project: Project) -> list[tuple[str, str]]:
 class Site:
     """A project that runs on Python's packages of a folder, without an image of its own."""
 
-    def __init__(self, project: Project, packages: Path, image: str | None):
+    def __init__(
+        self, project: Project, packages: Path, image: str | None, database: dict[str, str]
+    ):
         self.project = project
         self.packages = packages
         self.image = image
-        self.port = free_port()
+        self.database = database
+        self.port = project.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.running: Running | None = None
         self.names: list[str] = []
@@ -170,24 +174,29 @@ class Site:
             *(self.image, "python", *words),
         ], {}
 
-    def start(self, **environment: str) -> None:
-        """Prepare the database and start gunicorn; return when it answers."""
-        command, env = self.command("manage.py", "shell", "-v0", "-c", PREPARE, **environment)
+    def manage(self, *words: str, **environment: str) -> None:
+        """Run manage.py."""
+        command, env = self.command("manage.py", *words, **self.database, **environment)
         self.project.run(*command, env=env, cwd="app")
-        if environment["DEBUG"] == "false":
-            command, env = self.command("manage.py", "collectstatic", "--noinput", **environment)
-            self.project.run(*command, env=env, cwd="app")
+
+    def prepare(self) -> None:
+        """Make the tables and a superuser."""
+        self.manage("shell", "-v0", "-c", PREPARE, DEBUG="true")
+
+    def start(self, **environment: str) -> None:
+        """Start gunicorn; return when it answers."""
         options = ("--workers=1", f"--bind=127.0.0.1:{self.port}")
+        environment |= self.database
         command, env = self.command("-m", "gunicorn", "config.wsgi", *options, **environment)
         self.running = self.project.start(*command, env=env, cwd="app")
-        self.project.port = self.port
         wait_until(lambda: self.project.status("/health/ready") == 200, 60, self.running.printed)
 
     def stop(self) -> None:
-        """Stop what was started."""
+        """Stop gunicorn where it runs, without waiting for connections that browsers keep."""
         if self.running:
-            self.running.process.terminate()
+            self.running.process.send_signal(signal.SIGINT)
             self.running.end()
+            self.running = None
         if self.names:
             subprocess.run(["docker", "rm", "-f", *self.names], capture_output=True, check=False)
 
@@ -201,7 +210,7 @@ def database_server(make_server) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="module")
-def make_site(bake_once, cookies_session, database_server, shared_folder):
+def make_site(bake_once, database_server, shared_folder):
     """Render a project, with a database and with the packages in reach: make_site("6.1")."""
     sites = []
 
@@ -215,11 +224,11 @@ def make_site(bake_once, cookies_session, database_server, shared_folder):
             lock = project.path / "requirements.txt"
             target = ["--quiet", "--target", folder, "--python-version", version]
             subprocess.run([*PACKAGES, "--requirement", lock, *target], check=True)
-        site = Site(project, folder, f"python:{version}-slim-trixie" if in_image else None)
-        sites.append(site)
         database_server.sql(f"CREATE DATABASE {project.slug}")
-        site.environment = database_server.environment(project.slug)
-        return site
+        database = database_server.environment(project.slug)
+        image = f"python:{version}-slim-trixie" if in_image else None
+        sites.append(Site(project, folder, image, database))
+        return sites[-1]
 
     yield make
     for site in sites:
@@ -245,7 +254,17 @@ def site(request, make_site) -> Site:
     for name, code in recipes(project):
         # The provider is this machine's under another name: another origin.
         add(project, name, "\n" + code.replace("https://accounts.google.com", provider))
-    site.start(DEBUG="true", **site.environment)
+    site.prepare()
+    site.start(DEBUG="true")
+    return site
+
+
+@pytest.fixture(scope="module", params=DJANGO)
+def plain_site(request, make_site) -> Site:
+    """A project as it is rendered, and a page in it that is greedy; it is not started."""
+    site = make_site(request.param)
+    add(site.project, "app/core/urls.py", GREEDY)
+    site.prepare()
     return site
 
 
@@ -391,12 +410,14 @@ PAGES = [
 
 
 @pytest.mark.parametrize("debug", ["true", "false"])
-@pytest.mark.parametrize("django", DJANGO)
-def test_no_page_of_the_project_itself_is_blocked(make_site, browser: Browser, django, debug):
-    site = make_site(django)
-    add(site.project, "app/core/urls.py", GREEDY)
-    production = {"ALLOWED_HOSTS": "127.0.0.1", "SECURE_SSL_REDIRECT": "false", "SECRET_KEY": "-"}
-    site.start(DEBUG=debug, **production, **site.environment)
+def test_no_page_of_the_project_itself_is_blocked(plain_site, browser: Browser, debug):
+    site = plain_site
+    site.stop()
+    settings = {"ALLOWED_HOSTS": "127.0.0.1", "SECURE_SSL_REDIRECT": "false", "SECRET_KEY": "-"}
+    settings["DEBUG"] = debug
+    if debug == "false":
+        site.manage("collectstatic", "--noinput", **settings)
+    site.start(**settings)
     page = browser.new_page()
     violations = violations_of(page)
 
