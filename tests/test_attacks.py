@@ -181,7 +181,11 @@ def test_says_no_more_than_it_has_to(site):
 
 
 def test_where_app_is_away_a_request_waits_and_its_headers_are_not_logged(site):
-    site.compose("stop", "app")
+    on_disk = "find /var/tmp -type f"
+    url = f"https://localhost:{site.port}/receive"
+    with SlowBodies(url, 1, 9_000_000, 100_000, 0.1, site.trusting()):
+        site.wait_until(lambda: inside(site, "app", on_disk))
+        site.compose("kill", "app")
     try:
         answer = site.request("/", X_Api_Key="kept-secret")
         assert (answer.status, answer.text) == (502, "")
@@ -189,6 +193,7 @@ def test_where_app_is_away_a_request_waits_and_its_headers_are_not_logged(site):
         site.compose("start", "app")
     # Its start takes a moment: nobody is told.
     assert site.request("/receive", "POST", b"x" * 100_000).text == "100000"
+    assert inside(site, "app", on_disk) == ""
     log = site.logs("caddy")
     assert "http.log.error" in log
     assert "kept-secret" not in log
