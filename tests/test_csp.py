@@ -193,12 +193,13 @@ class Site:
 
     def stop(self) -> None:
         """Stop gunicorn where it runs, without waiting for connections that browsers keep."""
+        if self.names:
+            subprocess.run(["docker", "rm", "-f", *self.names], capture_output=True, check=False)
+            self.names.clear()
         if self.running:
             self.running.process.send_signal(signal.SIGINT)
             self.running.end()
             self.running = None
-        if self.names:
-            subprocess.run(["docker", "rm", "-f", *self.names], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
