@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import textwrap
 import time
 
 import pytest
@@ -178,6 +179,22 @@ def test_says_no_more_than_it_has_to(site):
         assert (answer.status, answer.headers["Server"]) == (404, None)
         assert "nginx" not in answer.text.lower()
     assert site.request("/static/staticfiles.json").status == 404
+
+
+@pytest.mark.parametrize("program", ["nginx: master", "bin/gunicorn"])
+def test_the_container_starts_again_when_a_server_in_it_ends(site, program):
+    kill = """import pathlib, os
+    for cmdline in sorted(pathlib.Path("/proc").glob("[0-9]*/cmdline"), key=str):
+        if "PROGRAM" in cmdline.read_text() and cmdline.parent.name != str(os.getpid()):
+            os.kill(int(cmdline.parent.name), 9)
+            break
+    """
+    kill = textwrap.dedent(kill.replace("PROGRAM", program))
+    restarts = "{{.RestartCount}}"
+    (before,) = site.inspect("app", restarts)
+    site.compose("exec", "-T", "app", "python", "-c", kill)
+    site.wait_until(lambda: site.inspect("app", restarts) == [str(int(before) + 1)])
+    assert site.request("/").status == 200
 
 
 def test_where_app_is_away_a_request_waits_and_its_headers_are_not_logged(site):
