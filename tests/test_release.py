@@ -128,11 +128,11 @@ def test_a_pause_is_said_before_and_comes_after_the_backup(site):
     assert 0 < printed.index("Made backups/") < printed.index("db restarts with its new settings")
     assert site.inspect("db", "{{.HostConfig.ShmSize}}") == [str(192 * 1024**2)]
 
-    site.replace(".env", "CADDY_MEMORY=512m", "CADDY_MEMORY=448m")
+    site.replace(".env", "CADDY_MEMORY=1g", "CADDY_MEMORY=896m")
     printed = release(site, lost=None)
     assert "caddy restarts with its new settings" in printed
     assert "db restarts" not in printed
-    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str(448 * 1024**2)]
+    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str(896 * 1024**2)]
 
 
 @pytest.mark.parametrize(
