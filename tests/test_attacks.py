@@ -107,11 +107,14 @@ def test_many_streams_on_many_connections_kill_nothing(site, encoding):
     attack = ["h2load", "--requests=40000", "--clients=200", "--max-concurrent-streams=100"]
     attack += [f"--header=accept-encoding: {encoding}", "--connection-active-timeout=40s", url]
     said = subprocess.run(attack, capture_output=True, text=True, timeout=120, check=False).stdout
-    began = time.monotonic()
-    assert site.request("/").status == 200
-    # trusting() asks the container for its certificate, which takes a part of it.
-    assert time.monotonic() - began < 1
     assert not killed(site), said
+
+    def answers_within_a_second() -> bool:
+        began = time.monotonic()
+        return site.request("/").status == 200 and time.monotonic() - began < 1
+
+    # The rest of the attack may still be under way.
+    site.wait_until(answers_within_a_second)
     assert re.search(r"[1-9][0-9]+ 2xx", said), said
 
 

@@ -395,8 +395,13 @@ def test_every_request_leaves_a_line_with_its_client(site):
     }
     log = site.compose("logs", "--no-log-prefix", "app").stdout
     (line,) = [line for line in log.splitlines() if "/read?asked" in line]
-    assert line.startswith(f"{client} ")
+    assert json.loads(line)["client"] == client
     assert spoofed not in log
+
+    # Who has this key sets the password.
+    site.request("/admin/reset/MQ/the-key-of-a-mail/")
+    assert "/admin/reset/MQ/..." in site.logs("caddy") and "/admin/reset/MQ/..." in site.logs("app")
+    assert "the-key-of-a-mail" not in site.logs()
 
 
 def test_passwords_cannot_be_guessed_for_ever(site):

@@ -1,7 +1,10 @@
 """Releases on a real engine: what each kind of change costs, and what ends one half-way."""
 
 import os
+import re
 import signal
+import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -198,6 +201,53 @@ def test_a_release_that_is_ended_leaves_nothing_behind(site, name, moment):
         time.sleep(3)
     assert set(load.answers) == {200}, load.answers
     settle(site)
+
+
+def test_what_somebody_runs_beside_the_site_goes_on(site):
+    job = site.compose("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.split()[-1]
+    site.compose("run", "--no-deps", "migrate", "true")
+    try:
+        release(site)
+        running = ("docker", "inspect", "--format", "{{.State.Running}}", job)
+        assert site.run(*running).stdout.strip() == "true"
+    finally:
+        label = f"label=com.docker.compose.project={site.stack}"
+        oneoffs = ("--filter", label, "--filter", "label=com.docker.compose.oneoff=True")
+        ids = site.run("docker", "ps", "--all", "--quiet", *oneoffs).stdout.split()
+        site.run("docker", "rm", "--force", *ids)
+    settle(site)
+
+
+def test_a_port_that_is_taken_is_said_before_anything_changes(site):
+    right = site.read(".env")
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        port = other.getsockname()[1]
+        site.replace(".env", f"HTTP_PORT={site.setting('HTTP_PORT')}", f"HTTP_PORT={port}")
+        process = site.deploy(check=False)
+    (site.path / ".env").write_text(right, encoding="utf-8")
+    assert process.returncode == 1
+    assert f"Not released: port {port} is in use." in process.stdout
+    assert site.request("/").status == 200
+
+
+def test_a_release_ends_where_nobody_reads_any_more_what_it_says(site):
+    memory = int(site.inspect("caddy", "{{.HostConfig.Memory}}")[0]) // 1024**2
+    env = re.sub("CADDY_MEMORY=.*", f"CADDY_MEMORY={memory - 32}m", site.read(".env"))
+    (site.path / ".env").write_text(env, encoding="utf-8")
+    url = f"https://localhost:{site.port}/slow?seconds=2"
+    with Load(url, threads=2, context=site.trusting()):
+        # As `make deploy | tee log` after Ctrl-C.
+        process = subprocess.Popen(
+            ["sh", "scripts/deploy.sh"],
+            cwd=site.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        site.wait_until(lambda: "release" in files_of_caddy(site), seconds=60)
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0
+    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str((memory - 32) * 1024**2)]
 
 
 def test_an_upload_outlasts_the_release(site):

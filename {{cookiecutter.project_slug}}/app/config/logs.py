@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 from django.http import HttpRequest
@@ -29,7 +30,18 @@ class JsonFormatter(logging.Formatter):
 
 
 class GunicornLogger(Logger):
-    """gunicorn's own log and its access log, as JSON."""
+    """gunicorn's own log and its access log, without the keys of links that set a password."""
+
+    def access(self, resp, req, environ, request_time) -> None:
+        """Log a request as gunicorn does."""
+        environ = environ | {"RAW_URI": re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])}
+        self.log_access(resp, req, environ, request_time)
+
+    log_access = Logger.access
+
+
+class GunicornJsonLogger(GunicornLogger):
+    """The same as JSON."""
 
     def setup(self, cfg) -> None:
         """Set up gunicorn's handlers, then give them the format."""
@@ -37,7 +49,7 @@ class GunicornLogger(Logger):
         for handler in [*self.error_log.handlers, *self.access_log.handlers]:
             handler.setFormatter(JsonFormatter())
 
-    def access(self, resp, req, environ, request_time) -> None:
+    def log_access(self, resp, req, environ, request_time) -> None:
         """Log a request; `seconds` is from its first byte read to the last one answered."""
         status = int(resp.status.split()[0])
         fields = {
