@@ -34,8 +34,8 @@ class GunicornLogger(Logger):
 
     def access(self, resp, req, environ, request_time) -> None:
         """Log a request as gunicorn does."""
-        environ = environ | {"RAW_URI": re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])}
-        self.log_access(resp, req, environ, request_time)
+        uri = re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])
+        self.log_access(resp, req, environ | {"RAW_URI": uri}, request_time)
 
     log_access = Logger.access
 
