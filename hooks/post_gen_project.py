@@ -12,12 +12,9 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 # What the file names of optional files leave behind where they are not chosen, innermost first.
 FOLDERS_OF_OPTIONAL_FILES = [
-    "app/core/management/commands",
-    "app/core/management",
     "docker/app",
     "docker/caddy",
     "docker/redis",
-    "docs",
     "secrets",
     ".github/workflows",
     ".github",
