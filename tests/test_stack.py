@@ -330,7 +330,7 @@ def test_the_production_image_is_lean_and_not_root(bake, driver):
         for program in ("gcc", "uv", "pytest", "ruff"):
             assert project.run(*run, "which", program, check=False).returncode != 0
         project.run(*run, "python", "-c", f"import {driver.removesuffix('-binary')}")
-        assert "home.css" in project.run(*run, "cat", "staticfiles/staticfiles.json").stdout
+        assert "home.css" in project.run(*run, "cat", "staticfiles.json").stdout
         refused = project.run(*run, check=False)
         assert refused.returncode != 0 and "SECRET_KEY" in refused.stdout
     finally:
