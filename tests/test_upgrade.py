@@ -243,6 +243,9 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
 
 def test_data_that_was_in_use_is_never_overwritten(old_stack):
     project = old_stack
+    # The upgrades before may have left app unhealthy until its next check, and --wait would end at that.
+    health = "{{.State.Health.Status}}"
+    project.wait_until(lambda: project.inspect("app", health) == ["healthy"], seconds=90)
     before = project.read("compose.yaml")
     newer = before.replace("postgres:17-", "postgres:18-").replace("db_data_17", "db_data_18")
     newer = newer.replace("/var/lib/postgresql/data", "/var/lib/postgresql")
