@@ -8,10 +8,10 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/done ## Render the default project under build/ and start it
-	@python scripts/demo.py
+	@python -m scripts.demo
 
 demo-stop: .venv/done ## Stop the demo; its data stays
-	@python scripts/demo.py stop
+	@python -m scripts.demo stop
 
 # The browser goes first and alone: it gives up what it loads whenever a container starts or ends,
 # since that changes the addresses of the machine. pytest's status 5 is that ARGS name none of these.
@@ -28,10 +28,10 @@ lint: .venv/done ## Check the template's own code
 	ruff check benchmarks hooks scripts tests && ruff format --check benchmarks hooks scripts tests
 
 bench: .venv/done ## Measure, as ratios against a floor
-	python benchmarks/bench.py $(ARGS)
+	python -m benchmarks.bench $(ARGS)
 
 lock: .venv/done ## Pin what the requirements*.in ask for, here and in the template
-	python scripts/lock.py $(ARGS)
+	python -m scripts.lock $(ARGS)
 
 .venv/done: requirements-dev.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \

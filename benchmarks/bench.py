@@ -17,14 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
-
 import psycopg2
-from demo import engine_answers
-from embedded_postgres import EmbeddedPostgres
-from load import Load
-from project import Project
+
+from tests.support.embedded_postgres import EmbeddedPostgres
+from tests.support.engine import engine_answers
+from tests.support.load import Load
+from tests.support.project import ROOT, Project
 
 ROUNDS = 5
 

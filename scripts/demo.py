@@ -1,12 +1,11 @@
 """`make demo`: render the default project under build/, start it, print where it answers.
 
-On Docker Compose where an engine answers, else on an embedded PostgreSQL. `demo.py stop` stops it
-and keeps its data.
+On Docker Compose where an engine answers, else on an embedded PostgreSQL. With the argument `stop`
+it stops what runs and keeps the data.
 """
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,25 +14,18 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from pathlib import Path
 
 from cookiecutter.main import cookiecutter
-from embedded_postgres import EmbeddedPostgres, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.embedded_postgres import EmbeddedPostgres, free_port
+from tests.support.engine import engine_answers
+from tests.support.project import ROOT
+
 BUILD = ROOT / "build"
 PROJECT = BUILD / "my_project"
 PIDS = BUILD / "demo.pid"
 LOG = BUILD / "demo.log"
 PATIENCE = 120  # seconds until the page must have answered
-
-
-def engine_answers() -> bool:
-    """Return whether a Docker engine and Compose can be used here."""
-    return shutil.which("docker") is not None and all(
-        subprocess.run(["docker", *words], capture_output=True, check=False).returncode == 0
-        for words in (["info"], ["compose", "version"])
-    )
 
 
 def choose_port() -> int:

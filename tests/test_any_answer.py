@@ -21,8 +21,9 @@ from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from project import ROOT, Project
-from test_render import ANSWERS, PRESETS, QUESTIONS
+
+from tests.support.answers import ANSWERS, PRESETS, QUESTIONS
+from tests.support.project import ROOT, Project
 
 TRAPS = [
     *('"', "'", "\\", "$", "${X}", "$X", "#", "%", "{{", "{%", "{{ cookiecutter }}", "a\nb"),

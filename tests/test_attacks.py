@@ -6,8 +6,9 @@ import subprocess
 import time
 
 import pytest
-from load import Load, SlowBodies
-from project import Project
+
+from tests.support.load import Load, SlowBodies
+from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project import Project
+
+from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PACKAGES
-from embedded_postgres import EmbeddedPostgres, free_port
 from playwright.sync_api import Browser, Page, Route
-from project import Project, Running, wait_until
-from test_render import CHOICES, DEFAULTS
+
+from tests.support.answers import CHOICES, DEFAULTS
+from tests.support.embedded_postgres import EmbeddedPostgres, free_port
+from tests.support.processes import Running, wait_until
+from tests.support.project import Project
+from tests.support.tiers import PACKAGES
 
 pytestmark = [pytest.mark.browser, pytest.mark.index, pytest.mark.postgres]
 

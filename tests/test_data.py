@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from project import Project, Running, wait_until
-from rich_database import MORE_ROLES, RICH, state_of
+
+from tests.support.processes import Running, wait_until
+from tests.support.project import Project
+from tests.support.rich_database import MORE_ROLES, RICH, state_of
 
 pytestmark = pytest.mark.stack
 

@@ -8,9 +8,10 @@ import subprocess
 import time
 
 import pytest
-from project import ROOT
-from test_hooks import generate
-from test_render import QUESTIONS
+
+from tests.support.answers import QUESTIONS
+from tests.support.generate import generate
+from tests.support.project import ROOT
 
 PROMPTS = QUESTIONS["__prompts__"]
 

@@ -5,8 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from project import said_to_clients
-from test_render import WAITING, name_of
+
+from tests.support.answers import WAITING, name_of
+from tests.support.processes import messages_to_clients
 
 pytestmark = pytest.mark.stack
 
@@ -34,7 +35,7 @@ def test_every_way_of_waiting_comes_up_the_first_time(make_stack, answers):
     assert project.status("/") == 200
     assert project.restarts() == 0
     assert "Traceback" not in project.logs()
-    assert "FATAL" not in said_to_clients(project.logs("db"))
+    assert "FATAL" not in messages_to_clients(project.logs("db"))
 
 
 @pytest.mark.parametrize(("answers", "seconds"), [(WAITING[0], 20), (WAITING[-1], 5)])

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pytest
-from embedded_postgres import EmbeddedPostgres, free_port
-from project import Project, Running, wait_until
+
+from tests.support.embedded_postgres import EmbeddedPostgres, free_port
+from tests.support.processes import Running, wait_until
+from tests.support.project import Project
 
 pytestmark = pytest.mark.postgres
 

@@ -5,7 +5,6 @@ import os
 import re
 import runpy
 import stat
-import subprocess
 import sys
 import types
 import zoneinfo
@@ -16,19 +15,9 @@ from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from project import ROOT
 
-
-def generate(folder, *answers, env=None):
-    """Run Cookiecutter as a user does; return status and what was printed."""
-    process = subprocess.run(
-        ["cookiecutter", ROOT, "--no-input", "--output-dir", folder, *answers],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COOKIECUTTER_CONFIG": os.devnull} | (env or {}),
-    )
-    return process.returncode, process.stdout + process.stderr
+from tests.support.generate import generate
+from tests.support.project import ROOT
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import socket
 from urllib.parse import quote, urlencode
 
 import pytest
-from embedded_postgres import free_port
-from mail_server import MailServer, make_certificate
-from project import Project
-from test_on_postgres import DJANGO
+
+from tests.support.answers import DJANGO_ON_THIS_PYTHON
+from tests.support.embedded_postgres import free_port
+from tests.support.mail_server import MailServer, make_certificate
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.postgres, pytest.mark.openssl]
 
@@ -79,7 +80,7 @@ class Site(Project):
         return self.ask(path, form | {"csrfmiddlewaretoken": token}, Cookie=sent)
 
 
-@pytest.fixture(scope="module", params=DJANGO)
+@pytest.fixture(scope="module", params=DJANGO_ON_THIS_PYTHON)
 def site(
     request, bake_once, python_for, postgres_servers, certificate, mail_server, tmp_path_factory
 ):

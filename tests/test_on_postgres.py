@@ -2,24 +2,19 @@
 
 import os
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_render import CHOICES
+
+from tests.support.answers import DJANGO_ON_THIS_PYTHON, DRIVERS_WITH_WHEELS
 
 pytestmark = pytest.mark.postgres
 
-# psycopg2 from source needs a compiler and libpq's headers: the stack tier builds it in the image.
-DRIVERS = [driver for driver in CHOICES["postgres_driver"] if driver != "psycopg2"]
-DJANGO = [
-    version
-    for version in CHOICES["django_version"]
-    if version == "5.2" or sys.version_info >= (3, 12)
-]
 
-
-@pytest.fixture(params=[(django, driver) for django in DJANGO for driver in DRIVERS], ids="-".join)
+@pytest.fixture(
+    params=[(django, driver) for django in DJANGO_ON_THIS_PYTHON for driver in DRIVERS_WITH_WHEELS],
+    ids="-".join,
+)
 def manage(request, bake, python_for, postgres_servers):
     """Run manage.py of a project of these answers on a database of its own on a server."""
     django, driver = request.param
@@ -103,7 +98,7 @@ class ProductTests(TestCase):
 }
 
 
-@pytest.mark.parametrize("django", DJANGO)
+@pytest.mark.parametrize("django", DJANGO_ON_THIS_PYTHON)
 def test_a_first_app_is_formatted_linted_and_tested(bake, python_for, postgres_servers, django):
     answers = {"django_version": django, "postgres_driver": "psycopg2-binary"}
     project = bake(**answers)

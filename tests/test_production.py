@@ -8,9 +8,10 @@ import ssl
 import time
 
 import pytest
-from load import Load
-from mail_server import MailServer
-from project import Project
+
+from tests.support.load import Load
+from tests.support.mail_server import MailServer
+from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 

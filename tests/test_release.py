@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from load import Load, SlowBodies
-from project import Project, Running
+
+from tests.support.load import Load, SlowBodies
+from tests.support.processes import Running
+from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 

@@ -1,6 +1,5 @@
 """Any choice of answers renders a clean project: what the real tools say of it."""
 
-import json
 import os
 import re
 import runpy
@@ -9,40 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
-from allpairspy import AllPairs
-from project import ROOT
 
-QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-CHOICES = {
-    name: choices
-    for name, choices in QUESTIONS.items()
-    if isinstance(choices, list) and not name.startswith("_")
-}
-WAITING = [
-    {"use_wait_for_db": command, "use_entrypoint": script}
-    for command in (True, False)
-    for script in (True, False)
-]
-# Every pair of answers, whatever the two questions, comes up in one of these at least.
-ANSWERS = CHOICES | {
-    name: [True, False] for name, default in QUESTIONS.items() if isinstance(default, bool)
-}
-PAIRS = [dict(zip(ANSWERS, answers, strict=True)) for answers in AllPairs(ANSWERS.values())]
-PRESETS = sorted(ROOT.glob("presets/*.yaml"))
-DEFAULTS = {name: choices[0] for name, choices in CHOICES.items()}
-
-
-def name_of(answers: dict) -> str:
-    """Return a short name of some answers for the list of tests."""
-    ways = {True: "+", False: "-"}
-    return (
-        " ".join(
-            f"{ways[answer]}{name[4:]}" if answer in ways else answer
-            for name, answer in answers.items()
-        )
-        or "defaults"
-    )
+from tests.support.answers import CHOICES, PAIRS, QUESTIONS, RENDERS, name_of
+from tests.support.project import ROOT
 
 
 def test_questions_are_all_prompted_and_every_choice_is_explained():
@@ -65,18 +33,7 @@ def test_the_readme_lists_every_question_with_its_choices_in_order():
             assert choices == asked[name]
 
 
-def answers_of(preset: Path) -> dict:
-    """Return the answers to every choice, as a preset has them."""
-    answers = yaml.safe_load(preset.read_text(encoding="utf-8"))["default_context"]
-    return {name: choices[0] for name, choices in ANSWERS.items()} | answers
-
-
-EVERY_PAIR = {name_of(answers): answers for answers in PAIRS} | {
-    preset.stem: answers_of(preset) for preset in PRESETS
-}
-
-
-@pytest.mark.parametrize("answers", EVERY_PAIR.values(), ids=EVERY_PAIR)
+@pytest.mark.parametrize("answers", RENDERS.values(), ids=RENDERS)
 def test_every_pair_of_answers_and_every_preset_is_clean(bake_once, answers):
     project = bake_once(**answers)
 
@@ -124,7 +81,7 @@ TOOLS = [
 
 def test_no_tool_finds_a_mistake_in_any_of_them(bake_once, tmp_path):
     # One process of each tool for all projects: most of its time goes into its start.
-    projects = {name: bake_once(**answers) for name, answers in EVERY_PAIR.items()}
+    projects = {name: bake_once(**answers) for name, answers in RENDERS.items()}
     for tool, pattern in TOOLS:
         paths = [
             path

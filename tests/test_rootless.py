@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import IO
 
 import pytest
-from project import Project, wait_until
+
+from tests.support.processes import wait_until
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.stack, pytest.mark.rootless]
 

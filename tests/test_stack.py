@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from load import Load
-from project import Project
-from test_hooks import generate
-from test_render import CHOICES, PRESETS, answers_of, name_of
+
+from tests.support.answers import CHOICES, PRESETS, answers_of, name_of
+from tests.support.generate import generate
+from tests.support.load import Load
+from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from project import ROOT, said_to_clients
+
+from tests.support.processes import messages_to_clients
+from tests.support.project import ROOT
 
 NEEDS_GIT = "tests/test_render.py::test_file_names_can_be_checked_out_on_windows"
 FIRST_START = """
@@ -51,11 +53,11 @@ def test_a_missing_service_is_a_failure_where_it_is_required():
 
 
 def test_what_clients_are_told_begins_when_the_server_is_ready_over_tcp():
-    assert "FATAL" not in said_to_clients(FIRST_START + SECOND_START)
+    assert "FATAL" not in messages_to_clients(FIRST_START + SECOND_START)
     told = 'db-1  | FATAL:  role "nobody" does not exist\n'
-    assert told in said_to_clients(FIRST_START + SECOND_START + told)
+    assert told in messages_to_clients(FIRST_START + SECOND_START + told)
     with pytest.raises(AssertionError, match="never became ready"):
-        said_to_clients(FIRST_START)
+        messages_to_clients(FIRST_START)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,12 @@ def test_a_bare_run_may_differ_by_skips_only(tmp_path, inside, status, says):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (tmp_path / name).write_text(text, encoding="utf-8")
     process = subprocess.run(
-        [sys.executable, ROOT / "tests/outcomes.py", tmp_path / "outside", tmp_path / "inside"],
+        [
+            sys.executable,
+            ROOT / "tests/support/outcomes.py",
+            tmp_path / "outside",
+            tmp_path / "inside",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -1,8 +1,10 @@
 """An upgrade of PostgreSQL moves everything, once, whatever ends it on the way."""
 
 import pytest
-from project import Project, wait_until
-from rich_database import MORE_ROLES, RICH, state_of
+
+from tests.support.processes import wait_until
+from tests.support.project import Project
+from tests.support.rich_database import MORE_ROLES, RICH, state_of
 
 pytestmark = pytest.mark.stack
 

@@ -5,8 +5,9 @@ import os
 import signal
 
 import pytest
-from embedded_postgres import free_port
-from test_on_postgres import DRIVERS
+
+from tests.support.answers import DRIVERS_WITH_WHEELS
+from tests.support.embedded_postgres import free_port
 
 pytestmark = pytest.mark.postgres
 
@@ -39,7 +40,7 @@ def running(server):
     server.restart()
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=DRIVERS_WITH_WHEELS)
 def project(request, bake, python_for):
     """The default project with each driver, and `python` for its interpreter."""
     project = bake(postgres_driver=request.param)
@@ -160,13 +161,13 @@ def test_the_timeout_says_what_was_tried(project, server, running):
 
 
 def test_sqlite_is_ready_at_once(bake, python_for):
-    python = python_for(django_version="5.2", postgres_driver=DRIVERS[0])
+    python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
     assert READY in bake().run(python, "manage.py", "wait_for_db", cwd="app").stdout
 
 
 def test_settings_that_do_not_import_fail_with_their_own_message(bake, python_for):
     project = bake()
-    python = python_for(django_version="5.2", postgres_driver=DRIVERS[0])
+    python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
     project.replace("app/config/settings.py", "import environ", "import environment_of_nobody")
     process = project.run(python, "manage.py", "wait_for_db", cwd="app", check=False, timeout=20)
     assert process.returncode == 1
@@ -185,7 +186,7 @@ def shell(request):
 def entrypoint(request, bake, python_for, shell):
     """Start the entrypoint with a command, in each shell, with each way of waiting."""
     project = bake(use_wait_for_db=request.param)
-    python = python_for(django_version="5.2", postgres_driver=DRIVERS[0])
+    python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
 
     def start(*command, **environment):
         path = f"{python.parent}:{os.environ['PATH']}"

@@ -10,7 +10,8 @@ from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from embedded_postgres import free_port
+
+from tests.support.embedded_postgres import free_port
 
 
 def make_certificate(folder: Path, host: str = "127.0.0.1") -> Path:

@@ -1,6 +1,6 @@
 """A database with one of each kind of thing that a backup may lose, and what to compare of it."""
 
-from project import Project
+from tests.support.project import Project
 
 # On the server, beside the role of the project.
 MORE_ROLES = r"""

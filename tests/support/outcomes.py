@@ -1,6 +1,6 @@
 """Write what became of each test to the file that OUTCOMES names, and compare two such files.
 
-As a plugin of pytest (-p tests.outcomes) it adds a line for each test that is collected and for each that
+As a plugin of pytest (-p tests.support.outcomes) it adds a line for each test that is collected and for each that
 has ended. As a program: outcomes.py OUTSIDE INSIDE fails unless each test of the first file
 passed or was skipped in the second, and none failed there.
 """
