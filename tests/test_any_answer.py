@@ -22,7 +22,7 @@ from cookiecutter.main import cookiecutter
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.support.answers import ANSWERS, PRESETS, QUESTIONS
+from tests.support.answers import ANSWERS
 from tests.support.project import ROOT, Project
 
 TRAPS = [
@@ -58,16 +58,26 @@ TRAPS = [
     *("}}", "%}", "#}", "a: b", "- a", "[a](b)", "|", ">", "!reset", "C:\\new\\table", "\ud800"),
     *("a/b", "../a", "/a", ".", "..", "a\\b"),
 ]
+
+
 # Text as people write it, mostly, and text as nobody does.
 WORDS = st.text(
     st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=35
 ).map(str.strip)
+
+
 MARKS = st.lists(
     st.sampled_from([*"ab \"'\\$#%{}<>&:-[]`!|é🎉\u200d\n", "<b>", "&lt;", "${X}", '"""', "\\n"]),
     max_size=12,
 ).map("".join)
+
+
 TEXT = st.one_of(WORDS, WORDS, WORDS, MARKS.map(str.strip), st.text(), st.sampled_from(TRAPS))
+
+
 SLUG = st.from_regex(r"[a-z][a-z0-9]{,20}([_-][a-z0-9]{1,20}){,2}", fullmatch=True)
+
+
 ANY_ANSWERS = st.fixed_dictionaries(
     {name: st.sampled_from(choices) for name, choices in ANSWERS.items()}
     | {"project_name": TEXT, "description": TEXT},
@@ -76,6 +86,8 @@ ANY_ANSWERS = st.fixed_dictionaries(
         "timezone": st.sampled_from(["UTC", "Europe/Paris", "Asia/Kolkata", "paris"]),
     },
 )
+
+
 # Looks at projects from inside, each in a process of its own: the checks pass, and the home page is
 # printed. A process starts as a copy of this one, which has imported Django but knows no project,
 # and so saves the half of its time. Reads a line [folder, file for the output], writes the status.
@@ -256,14 +268,3 @@ def test_any_answer_works_or_is_refused(look, capfd, part):
     check()
     # Neither way is the only one that was tried.
     assert min(seen.values()) > 10, seen
-
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_answers_every_choice_and_says_whom_it_is_for(preset):
-    text = preset.read_text(encoding="utf-8")
-    assert text.startswith("# For ")
-    versions = {"django_version", "python_version", "postgres_version"}
-    answers = yaml.safe_load(text)["default_context"]
-    assert list(answers) == [name for name in QUESTIONS if name in ANSWERS.keys() - versions]
-    for name, answer in answers.items():
-        assert answer in ANSWERS[name]

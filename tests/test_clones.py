@@ -1,5 +1,6 @@
-"""Two clones of a project, and production beside them, share nothing of one engine."""
+"""A fresh clone, two clones beside each other, and production beside them."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,20 @@ import pytest
 from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
+
+
+def test_a_fresh_clone_says_what_is_missing_and_how_to_make_it(bake):
+    project = bake()
+    os.remove(project.path / ".env")
+
+    process = project.compose("up", check=False)
+
+    assert process.returncode != 0
+    assert len(process.stdout.strip().splitlines()) == 1
+    assert process.stdout.strip().endswith('run "make env", see "A fresh clone" in README.md')
+    project.run("make", "env")
+    project.compose("config", "--quiet")
+    assert "stays as it is" in project.run("make", "env").stdout
 
 
 def clone(project: Project, folder: Path) -> Project:

@@ -1,12 +1,15 @@
-"""The rendered project as gunicorn serves it behind a proxy, on a real PostgreSQL server."""
+"""The project as gunicorn serves it behind a proxy."""
 
 import http.client
 import json
+import os
+import runpy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -15,13 +18,19 @@ from tests.support.embedded_postgres import EmbeddedPostgres, free_port
 from tests.support.processes import Running, wait_until
 from tests.support.project import Project
 
-pytestmark = pytest.mark.postgres
-
 PASSWORD = "correct horse"
+
+
 LIMIT = 10
+
+
 # gunicorn.conf.py: two processes of four threads.
 AT_ONCE = 8
+
+
 ATTACKER, OWNER = "203.0.113.7", "198.51.100.8"
+
+
 TOKEN = "a" * 32
 
 
@@ -95,6 +104,7 @@ def serve(bake_once, python_for, make_server):
     server.stop("immediate")
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize(("proxies", "logged"), [("*", ATTACKER), ("192.0.2.1", "127.0.0.1")])
 def test_the_access_log_has_the_client_and_believes_the_proxy_only(
@@ -111,6 +121,7 @@ def test_the_access_log_has_the_client_and_believes_the_proxy_only(
                 assert [line.split()[0] for line in lines] == [logged]
 
 
+@pytest.mark.postgres
 def test_of_many_tries_at_once_no_more_pass_than_run_at_once(serve):
     with serve(FORWARDED_ALLOW_IPS="*") as site:
         with ThreadPoolExecutor(50) as pool:
@@ -130,6 +141,7 @@ def test_of_many_tries_at_once_no_more_pass_than_run_at_once(serve):
         assert site.login(ATTACKER, PASSWORD) == 302
 
 
+@pytest.mark.postgres
 def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
     size = "from axes.models import AccessAttempt as A, AccessLog as L;"
     size += "print([len(a.post_data) for a in A.objects.all()], L.objects.count())"
@@ -143,6 +155,7 @@ def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
         assert before.endswith("] 0\n")
 
 
+@pytest.mark.postgres
 def test_a_database_that_fails_is_one_line_and_one_more_when_it_answers(serve):
     with serve() as site, ThreadPoolExecutor(AT_ONCE) as pool:
 
@@ -164,3 +177,15 @@ def test_a_database_that_fails_is_one_line_and_one_more_when_it_answers(serve):
         assert failed.startswith("ERROR core.health: the database fails: OperationalError: ")
         assert "Connection refused" in failed and site.database.password not in failed
         assert again == "WARNING core.health: the database answers again"
+
+
+def test_gunicorn_starts_a_process_for_each_processor_and_two_at_least(bake, monkeypatch):
+    config = bake().path / "app/gunicorn.conf.py"
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    for limit, workers in (("400000 100000", 4), ("50000 100000", 2), ("250000 100000", 2)):
+        monkeypatch.setattr(Path, "read_text", lambda path, limit=limit, **options: limit)
+        assert runpy.run_path(config)["workers"] == workers
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: "max 100000")
+    assert runpy.run_path(config)["workers"] == max(2, os.cpu_count())
+    monkeypatch.setenv("WEB_CONCURRENCY", "7")
+    assert runpy.run_path(config)["workers"] == 7

@@ -1,4 +1,4 @@
-"""What the tests themselves rest on: missing services, and how a log is read."""
+"""Tests whose service is missing are skipped, or fail where it is required."""
 
 import json
 import os
@@ -11,6 +11,8 @@ from tests.support.processes import messages_to_clients
 from tests.support.project import ROOT
 
 NEEDS_GIT = "tests/test_render.py::test_file_names_can_be_checked_out_on_windows"
+
+
 FIRST_START = """
 db-1  | LOG:  listening on Unix socket "/var/run/postgresql/.s.PGSQL.5432"
 db-1  | FATAL:  terminating connection due to administrator command
@@ -18,6 +20,8 @@ db-1  | LOG:  database system is ready to accept connections
 db-1  | LOG:  database system is shut down
 db-1  | PostgreSQL init process complete; ready for start up.
 """
+
+
 SECOND_START = """
 db-1  | LOG:  listening on IPv4 address "0.0.0.0", port 5432
 db-1  | LOG:  database system was shut down

@@ -13,6 +13,8 @@ from tests.support.project import ROOT, Project
 
 # A commit of this repository from before production was added: projects were made from it.
 OLDER = "78aeb17"
+
+
 AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
 
 
@@ -181,3 +183,29 @@ def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, templa
     assert (project.path / "compose.production.yaml").exists()
     assert project.run("cruft", "check", env=config).returncode == 0
     project.run(python_for(), "manage.py", "check", cwd="app", env={"DEBUG": "true"})
+
+
+def test_generating_again_keeps_the_env_that_is_there(tmp_path):
+    assert generate(tmp_path)[0] == 0
+    env = tmp_path / "my_project" / ".env"
+    env.write_text("POSTGRES_PASSWORD=the one the volume knows\n")
+
+    status, printed = generate(tmp_path, "--overwrite-if-exists")
+
+    assert status == 0
+    assert ".env is already there" in printed
+    assert env.read_text() == "POSTGRES_PASSWORD=the one the volume knows\n"
+
+
+@pytest.mark.stack
+def test_a_project_made_without_hooks_starts_after_make_env(tmp_path):
+    slug = Project.unused_slug()
+    assert generate(tmp_path, "--accept-hooks=no", f"project_slug={slug}")[0] == 0
+    project = Project(tmp_path / slug)
+    try:
+        project.run("make", "env")
+        project.choose_port()
+        project.up()
+        assert project.status("/") == 200
+    finally:
+        project.remove_from_engine()

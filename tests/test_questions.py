@@ -1,4 +1,4 @@
-"""The questions in a real terminal, and what is printed at the end."""
+"""The questions: asked, explained and listed, in a real terminal too."""
 
 import os
 import pty
@@ -9,9 +9,30 @@ import time
 
 import pytest
 
-from tests.support.answers import QUESTIONS
+from tests.support.answers import CHOICES, QUESTIONS
 from tests.support.generate import generate
 from tests.support.project import ROOT
+
+
+def test_questions_are_all_prompted_and_every_choice_is_explained():
+    prompts = QUESTIONS["__prompts__"]
+    asked = [name for name in QUESTIONS if not name.startswith("_")]
+    assert list(prompts) == asked
+    for name, choices in CHOICES.items():
+        assert list(prompts[name]) == ["__prompt__", *choices]
+
+
+def test_the_readme_lists_every_question_with_its_choices_in_order():
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = [(name, re.findall(r"`(.*?)`", choices)) for name, choices in table]
+    asked = {name: answer for name, answer in QUESTIONS.items() if not name.startswith("_")}
+    assert [name for name, _ in rows[: len(asked)]] == list(asked)
+    for name, choices in rows[: len(asked)]:
+        if isinstance(asked[name], bool):
+            assert choices == [str(asked[name]).lower(), str(not asked[name]).lower()]
+        elif isinstance(asked[name], list):
+            assert choices == asked[name]
+
 
 PROMPTS = QUESTIONS["__prompts__"]
 

@@ -1,0 +1,156 @@
+"""A restore that is interrupted, two at once, and one while the site writes."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.backups import backup, databases, restore
+from tests.support.processes import Running, wait_until
+from tests.support.project import Project
+from tests.support.rich_database import state_of
+
+pytestmark = pytest.mark.stack
+
+BIG_TABLE = """
+CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x FROM generate_series(1, 400000) AS n;
+CREATE INDEX ON big (x);
+"""
+
+
+RUNNING = r"""
+for process in /proc/[0-9]*; do
+  case $(tr '\0' ' ' < "$process/cmdline") in
+    /usr/lib/postgresql/*/pg_restore* | "sh /scripts/restore.sh"*) echo "${process#/proc/}" ;;
+  esac
+done 2> /dev/null
+"""
+
+
+def start_restore(project: Project, name: str) -> Running:
+    """Start a restore; return when it is copying rows."""
+    restoring = project.start("make", "restore", f"FILE={name}", env={})
+    wait_for_copy(project, restoring.printed)
+    return restoring
+
+
+def wait_for_copy(project: Project, explain) -> None:
+    """Return when a restore is copying rows."""
+    copying = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND "
+        f"datname = '{project.slug}_restoring'"
+    )
+    wait_until(lambda: project.admin_sql(copying) != "0", 30, explain)
+
+
+def restores(project: Project) -> list[str]:
+    """Return the processes of restores in the database's container. The image has no ps."""
+    return project.compose("exec", "-T", "db", "sh", "-c", RUNNING).stdout.split()
+
+
+@pytest.fixture
+def big_backup(project) -> Iterator[str]:
+    """A backup that takes seconds to restore."""
+    project.sql(BIG_TABLE)
+    name = backup(project)
+    project.sql("DROP TABLE big; CREATE TABLE later AS SELECT 1 AS row")
+    yield name
+    project.sql("DROP TABLE IF EXISTS big; DROP TABLE IF EXISTS later")
+
+
+def test_two_restores_at_once(project, big_backup):
+    first = start_restore(project, big_backup)
+    first.process.send_signal(19)
+    second = restore(project, big_backup, check=False)
+    first.process.send_signal(18)
+    assert second.returncode != 0
+    assert "Nothing was restored: another restore is running." in second.stdout
+    assert first.end() == 0, first.printed()
+    assert project.sql("SELECT count(*) FROM big") == "400000"
+
+
+def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
+    before = state_of(project)
+
+    def nothing_changed(explain: str = "") -> None:
+        wait_until(lambda: not restores(project), 20, project.logs)
+        assert databases(project) == {project.slug}, explain
+        assert state_of(project) == before and project.sql("SELECT * FROM later") == "1"
+
+    terminal = project.in_terminal("make", "restore", f"FILE={big_backup}")
+    wait_for_copy(project, terminal.read)
+    terminal.wait_for("Restoring: ")
+    terminal.press_ctrl_c()
+    assert terminal.end() != 0
+    assert "Nothing was restored: it was interrupted." in terminal.shown
+    # It said so when it was over.
+    assert not restores(project)
+    nothing_changed()
+
+    terminal = project.in_terminal("make", "restore", f"FILE={big_backup}")
+    wait_for_copy(project, terminal.read)
+    terminal.close()
+    nothing_changed()
+
+    for pattern, signal in (
+        (f"restore FILE={big_backup}", "TERM"),
+        (f"scripts/db.sh restore {big_backup}", "TERM"),
+        (f"scripts/db.sh restore {big_backup}", "KILL"),
+        (f"exec --interactive .*{big_backup}", "KILL"),
+    ):
+        running = start_restore(project, big_backup)
+        project.run("pkill", f"-{signal}", "-f", pattern)
+        assert running.end() != 0
+        nothing_changed(f"{signal} {pattern}\n{running.printed()}")
+
+    # The container's own end, and an end without a chance to clean up.
+    running = start_restore(project, big_backup)
+    project.compose("exec", "-T", "db", "sh", "-c", f"kill -9 $({RUNNING})", check=False)
+    assert running.end() != 0
+    assert databases(project) >= {project.slug, f"{project.slug}_restoring"}
+    assert state_of(project) == before
+    running = start_restore(project, big_backup)
+    project.compose("down")
+    assert running.end() != 0
+    project.up()
+    wait_until(lambda: databases(project) == {project.slug}, 20, project.logs)
+    assert state_of(project) == before
+
+    restore(project, big_backup)
+    assert project.sql("SELECT count(*) FROM big") == "400000"
+    assert databases(project) == {project.slug, f"{project.slug}_before"}
+
+
+def test_a_restore_while_the_site_writes(project):
+    project.sql("CREATE TABLE written (id integer PRIMARY KEY)")
+    project.sql("INSERT INTO written SELECT -n FROM generate_series(1, 1000) n")
+    name = backup(project)
+    acknowledged, stop = [], []
+
+    def write(client: int) -> None:
+        number = client * 100000
+        while not stop:
+            number += 1
+            if project.status(f"/write?id={number}") == 200:
+                acknowledged.append(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(write, client) for client in range(1, 9)]
+        try:
+            wait_until(lambda: len(acknowledged) > 100, 30, project.logs)
+            replaced = re.search(r"kept as the database (\S+)", restore(project, name).stdout)[1]
+            count = len(acknowledged)
+            wait_until(lambda: len(acknowledged) > count + 100, 30, project.logs)
+        finally:
+            stop.append(True)
+        for client in clients:
+            client.result()
+
+    now = {int(row) for row in project.sql("SELECT id FROM written").split()}
+    then = {int(row) for row in project.admin_sql("SELECT id FROM written", replaced).split()}
+    assert {-n for n in range(1, 1001)} <= now
+    assert set(acknowledged) <= now | then
+    assert not {number for number in now & then if number > 0}
+    project.sql("DROP TABLE written")
+    print(f"{len(acknowledged)} rows acknowledged during a restore, 0 lost, 0 doubled")

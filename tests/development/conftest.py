@@ -1,0 +1,17 @@
+"""The stack that the tests of this folder share."""
+
+import pytest
+
+from tests.support.project import Project
+
+
+@pytest.fixture(scope="package")
+def stack(bake_once) -> Project:
+    """One running default project, for the tests that leave it as they found it."""
+    project = bake_once(project_slug=Project.unused_slug())
+    project.choose_port()
+    try:
+        project.up()
+        yield project
+    finally:
+        project.remove_from_engine()

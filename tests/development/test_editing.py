@@ -1,0 +1,70 @@
+"""Edits show at once, and a mistake does not stop the container."""
+
+import os
+import shutil
+import time
+
+import pytest
+
+from tests.support.project import Project
+
+pytestmark = pytest.mark.stack
+
+
+def look_at_the_page() -> None:
+    """Take the time that a person needs before the next edit: gunicorn looks at files each second."""
+    time.sleep(1.5)
+
+
+def test_an_edit_shows_at_the_next_request(stack):
+    template, view = "app/core/templates/core/home.html", "app/core/health.py"
+    stack.replace(template, ">Admin<", ">The back office<")
+    assert "The back office" in stack.get("/")[1]
+    stack.replace(template, ">The back office<", ">Admin<")
+
+    stack.replace(view, '"ok", "database": "ok"', '"ok", "database": "fine"')
+    stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1], seconds=10)
+    look_at_the_page()
+    stack.replace(view, '"ok", "database": "fine"', '"ok", "database": "ok"')
+    stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1], seconds=10)
+
+
+def test_a_mistake_in_the_code_does_not_take_the_container_down(stack):
+    for module in ("app/core/views.py", "app/config/settings.py"):
+        stack.replace(module, '"""', 'not python"""')
+        try:
+            stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
+            look_at_the_page()
+        finally:
+            stack.replace(module, 'not python"""', '"""')
+        stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)
+    assert stack.restarts() == 0
+
+
+def test_files_made_in_the_container_belong_to_the_user(stack):
+    project = Project(stack.path)
+    # Somebody whom the image does not know, where this may give files away.
+    owner = (12345, 23456) if os.getuid() == 0 else (os.getuid(), os.getgid())
+    everything = [project.path, *project.path.rglob("*")]
+    for path in everything:
+        os.chown(path, *owner)
+    (project.path / ".env").rename(project.path / ".env.before")
+    project.run("make", "env")
+    try:
+        env = (project.path / ".env").stat()
+        assert (env.st_uid, env.st_gid) == owner
+        assert (project.setting("HOST_UID"), project.setting("HOST_GID")) == tuple(map(str, owner))
+        project.compose(
+            *("run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1"),
+            *("app", "python", "manage.py", "startapp", "shop"),
+        )
+        made = (project.path / "app/shop/models.py").stat()
+        assert (made.st_uid, made.st_gid) == owner
+        # A mount inside of another one would have made its folder, for root.
+        assert not (project.path / "app/media").exists()
+    finally:
+        shutil.rmtree(project.path / "app/shop", ignore_errors=True)
+        (project.path / ".env.before").replace(project.path / ".env")
+        for path in everything:
+            if path.exists():
+                os.chown(path, os.getuid(), os.getgid())

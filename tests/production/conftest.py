@@ -1,0 +1,19 @@
+"""The site that the tests of this folder share."""
+
+import pytest
+
+from tests.support.project import Project
+
+
+@pytest.fixture(scope="package")
+def site(bake_once) -> Project:
+    """One site in production, with Redis, for the tests that leave it as they found it."""
+    project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
+    project.add_views()
+    project.to_production(LOG_FORMAT="json")
+    (project.path / "secrets" / "email_url").write_text("smtp://mail.example\n")
+    try:
+        assert project.deploy().stdout.endswith("Released.\n")
+        yield project
+    finally:
+        project.remove_from_engine()

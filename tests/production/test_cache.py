@@ -1,0 +1,42 @@
+"""Redis as a cache that may be lost."""
+
+import json
+import time
+
+import pytest
+
+from tests.support.production import inside
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_cache_that_is_lost_slows_the_site_and_stops_nothing(site):
+    shell = ("python", "manage.py", "shell", "-v0", "-c")
+    remember = "from django.core.cache import cache; print(cache.set('a', 1), cache.get('a'))"
+    health = {"status": "ok", "database": "ok", "cache": "ok"}
+    assert inside(site, "app", *shell, remember) == "True 1"
+    assert json.loads(site.request("/health/ready").text) == health
+    asked = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli CONFIG GET 'maxmemory*'"
+    limits = inside(site, "redis", "sh", "-c", asked)
+    assert "67108864" in limits and "allkeys-lru" in limits
+    assert "NOAUTH" in inside(site, "redis", "redis-cli", "ping", check=False)
+
+    for stop, start in (("stop", "start"), ("pause", "unpause")):
+        site.compose(stop, "redis")
+        try:
+            began = time.monotonic()
+            answer = site.request("/health/ready")
+            assert answer.status == 200
+            assert json.loads(answer.text) == {
+                **health,
+                "status": "degraded",
+                "cache": "unavailable",
+            }
+            assert site.request("/").status == 200
+            assert time.monotonic() - began < 8
+            assert inside(site, "app", *shell, remember) == "None None"
+            assert site.inspect("app", "{{.State.Health.Status}}") == ["healthy"]
+        finally:
+            site.compose(start, "redis")
+        site.wait_until(lambda: json.loads(site.request("/health/ready").text) == health)
+    site.wait_until(lambda: site.inspect("redis", "{{.State.Health.Status}}") == ["healthy"])

@@ -1,0 +1,146 @@
+"""Containers without rights, networks without a way out, uploads that run nothing."""
+
+import json
+import re
+
+import pytest
+
+from tests.support.mail_server import MailServer
+from tests.support.production import SERVICES, inside
+from tests.support.project import Project
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_process_that_is_broken_into_has_no_rights(site):
+    for service in SERVICES:
+        (read_only,) = site.inspect(service, "{{.HostConfig.ReadonlyRootfs}}")
+        (dropped,) = site.inspect(service, "{{.HostConfig.CapDrop}}")
+        (options,) = site.inspect(service, "{{.HostConfig.SecurityOpt}}")
+        assert (read_only, dropped, options) == ("true", "[ALL]", "[no-new-privileges:true]")
+        assert "Read-only" in inside(site, service, "sh", "-c", "touch /etc/x", check=False)
+        (limit,) = site.inspect(service, "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}")
+        assert all(int(number) > 0 for number in limit.split())
+        assert site.inspect(service, "{{.HostConfig.RestartPolicy.Name}}") == ["unless-stopped"]
+        (logs,) = site.inspect(service, "{{.HostConfig.LogConfig}}")
+        assert logs == "{json-file map[max-file:5 max-size:20m]}"
+        assert site.inspect(service, "{{.State.Health.Status}}") == ["healthy"]
+        (id,) = site.compose("ps", "--quiet", service).stdout.split()
+        processes = site.run("docker", "top", id, "-eo", "pid,uid,args").stdout.splitlines()[1:]
+        # docker-init, which only passes signals on, is what stays of the start of db.
+        running = [line.split() for line in processes if "docker-init" not in line]
+        assert running and all(uid != "0" for _, uid, *_ in running), processes
+
+
+def test_only_app_reaches_the_database_and_only_caddy_the_world(site):
+    networks = {
+        service: sorted(json.loads(site.inspect(service, "{{json .NetworkSettings.Networks}}")[0]))
+        for service in SERVICES
+    }
+    frontend, backend = f"{site.stack}_frontend", f"{site.stack}_backend"
+    assert networks == {
+        "caddy": [frontend],
+        "app": [backend, frontend],
+        "db": [backend],
+        "redis": [backend],
+    }
+    inspect = ("docker", "network", "inspect", "--format", "{{.Internal}}", backend)
+    assert site.run(*inspect).stdout.strip() == "true"
+    for service in SERVICES:
+        published = "HostIp" in site.inspect(service, "{{json .NetworkSettings.Ports}}")[0]
+        assert published == (service == "caddy")
+
+
+def test_mail_leaves_the_host(site):
+    # An address of this machine to which app has no other way than that to the world.
+    inspect = ("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    host = site.run(*inspect, "bridge").stdout.strip()
+    with MailServer(host=host) as server:
+        url = ("-e", "EMAIL_URL_FILE=", "-e", f"EMAIL_URL=smtp://{host}:{server.port}")
+        send = ("python", "manage.py", "sendtestemail", "eve@shop.example")
+        site.compose("exec", "-T", *url, "app", *send)
+    (mail,) = server.taken
+    assert (mail["From"], mail["To"]) == ("webmaster@localhost", "eve@shop.example")
+
+
+def test_what_is_too_large_is_refused(site):
+    assert site.request("/receive", "POST", b"x" * 1_000_000).text == "1000000"
+    assert site.request("/receive", "POST", b"x" * 10_000_001).status == 413
+
+
+def test_an_uploaded_page_runs_no_script(site):
+    script = "from django.core.files.storage import default_storage as storage;"
+    script += "from django.core.files.base import ContentFile;"
+    script += "storage.save('upload.html', ContentFile(b'<script>alert(1)</script>'))"
+    inside(site, "app", "python", "manage.py", "shell", "-v0", "-c", script)
+    answer = site.request("/media/upload.html")
+    assert answer.status == 200
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert site.request("/media/").status == 404
+
+    # The two lines of docs/data.md keep it.
+    (lines,) = re.findall(
+        r"^    (docker .*tar -c.*)\n    (docker .*tar -x.*)$",
+        site.read("docs/data.md"),
+        re.MULTILINE,
+    )
+    site.run("sh", "-c", lines[0])
+    inside(site, "app", "rm", "/srv/media/upload.html")
+    assert site.request("/media/upload.html").status == 404
+    site.run("sh", "-c", lines[1])
+    assert site.request("/media/upload.html").text == answer.text
+
+    for path in ("/media/../../etc/passwd", "/media/%2e%2e/%2e%2e/etc/passwd"):
+        assert "root:" not in site.request(path).text
+
+
+def test_passwords_cannot_be_guessed_for_ever(site):
+    form = site.request("/admin/login/")
+    (token,) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
+    cookie = form.headers["Set-Cookie"].partition(";")[0]
+    body = f"csrfmiddlewaretoken={token}&username=mallory&password=wrong".encode()
+    statuses = [
+        site.request(
+            "/admin/login/",
+            "POST",
+            body,
+            Cookie=cookie,
+            Referer=f"https://localhost:{site.port}/admin/login/",
+            Content_Type="application/x-www-form-urlencoded",
+            # Another address each time would be another limit.
+            X_Forwarded_For=f"203.0.113.{number}",
+        ).status
+        for number in range(12)
+    ]
+    assert statuses == [200] * 9 + [429] * 3
+    assert "failed login for 'mallory' from " in site.logs("app")
+    unlock = ("exec", "-T", "app", "python", "manage.py", "axes_reset_username", "mallory")
+    assert "1 attempts removed" in site.compose(*unlock).stdout
+
+
+def connections(site: Project, service: str, state: str) -> set[str]:
+    """Return caddy's ports of its connections to app that are in a state, as a service sees them.
+
+    The state is the kernel's number: 01 is established; 06 is TIME_WAIT, which the side is in that
+    closed first (proc_net_tcp of the kernel's documentation).
+    """
+    nginx, loopback = f"{8000:X}", "0100007F"
+    rows = [row.split() for row in inside(site, service, "cat", "/proc/net/tcp").splitlines()[1:]]
+    return {
+        (ends - {nginx}).pop()
+        for _, local, remote, found, *_ in rows
+        if found == state and not local.startswith(loopback)
+        for ends in [{local[-4:], remote[-4:]}]
+        if nginx in ends
+    }
+
+
+def test_it_is_caddy_that_closes_idle_connections(site):
+    # Were it nginx, a form that is sent at that very moment would be answered with 502.
+    assert site.request("/receive", "POST", b"x").status == 200
+    open_ones = connections(site, "caddy", "01")
+    assert open_ones
+    site.wait_until(lambda: not open_ones & connections(site, "caddy", "01"))
+    assert open_ones <= connections(site, "caddy", "06")
+    assert not open_ones & connections(site, "app", "06")

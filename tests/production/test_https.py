@@ -1,0 +1,130 @@
+"""The site over HTTPS, and what it refuses over anything else."""
+
+import http.client
+import re
+import socket
+import ssl
+
+import pytest
+
+from tests.support.production import inside, plain
+from tests.support.project import Project
+
+pytestmark = pytest.mark.stack
+
+
+def test_serves_https_with_all_that_belongs_to_it(site):
+    page = site.request("/", Accept_Encoding="gzip")
+    assert page.status == 200
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert re.search(r"max-age=3600\b", page.headers["Strict-Transport-Security"])
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "geolocation=()" in page.headers["Permissions-Policy"]
+    assert page.headers["Server"] is None
+    login = site.request("/admin/login/?next=/admin/")
+    assert "Secure" in login.headers["Set-Cookie"]
+
+    (style,) = re.findall(r'href="(/static/[^"]+\.css)"', site.request("/").text)
+    assert re.search(r"\.[0-9a-f]{12}\.css$", style)
+    answer = site.request(style, Accept_Encoding="gzip")
+    assert answer.status == 200
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_speaks_http_2_and_redirects_from_http(site):
+    context = site.trusting()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("localhost", site.port)) as connection,
+        context.wrap_socket(connection, server_hostname="localhost") as tls,
+    ):
+        assert tls.selected_alpn_protocol() == "h2"
+        assert tls.version() == "TLSv1.3"
+    redirect = plain(site, "/admin/?page=2")
+    assert redirect.status == 308
+    assert redirect.headers["Location"] == f"https://localhost:{site.port}/admin/?page=2"
+
+
+@pytest.mark.browser
+def test_a_person_uses_the_admin_over_https(site, page):
+    password = "correct horse"
+    site.compose(
+        *("exec", "-T", "-e", "DJANGO_SUPERUSER_PASSWORD", "app", "python", "manage.py"),
+        *("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org"),
+        env={"DJANGO_SUPERUSER_PASSWORD": password},
+    )
+    page.goto(f"https://localhost:{site.port}/")
+    assert page.locator("dl").evaluate("list => getComputedStyle(list).borderTopWidth") == "1px"
+    page.get_by_role("link", name="Admin").click()
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="Users").click()
+    page.locator("#result_list").get_by_role("link", name="ada").click()
+    page.get_by_label("First name:").fill("Ada")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was changed successfully").wait_for()
+
+
+def test_django_finds_nothing_to_object_to(site):
+    manage = ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert "no issues" in inside(site, "app", *manage)
+
+
+def test_another_name_gets_nothing(site):
+    assert site.request("/", Host="evil.example").status == 421
+    assert plain(site, "/", Host="evil.example").status == 421
+    # Caddy tells the name it was asked for, whatever the client says it was asked for before that.
+    answer = site.request("/admin/login/", X_Forwarded_Host="evil.example")
+    assert answer.status == 200 and "evil" not in answer.text
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("localhost", site.port)) as connection,
+        pytest.raises(ssl.SSLError),
+    ):
+        context.wrap_socket(connection, server_hostname="evil.example")
+
+
+def test_who_claims_https_over_http_is_redirected(site):
+    assert plain(site, "/", X_Forwarded_Proto="https").status == 308
+    # And the other way round no loop comes of it.
+    assert site.request("/", X_Forwarded_Proto="http").status == 200
+
+
+def ask(site: Project, id: str, path: str = "/", **headers: str) -> int:
+    """Return the status that a container of app answers with, without Caddy; 0 where none."""
+    network = f'{{{{(index .NetworkSettings.Networks "{site.stack}_frontend").IPAddress}}}}'
+    address = site.run("docker", "inspect", "--format", network, id).stdout.strip()
+    connection = http.client.HTTPConnection(address, 8000, timeout=10)
+    try:
+        connection.request(
+            "GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+def test_app_itself_insists_on_https_and_its_name(site):
+    (id,) = site.compose("ps", "--quiet", "app").stdout.split()
+    assert ask(site, id, Host="localhost") == 301
+    assert ask(site, id, Host="evil.example") == 400
+    assert ask(site, id, Host="evil.example", X_Forwarded_Proto="https") == 400
+
+
+def test_a_proxy_that_is_not_named_is_not_believed(site):
+    named = ("--env", "FORWARDED_ALLOW_IPS=192.0.2.1")
+    # Without nginx, where there are addresses of peers.
+    alone = ("run", "--detach", "--no-deps", *named, "app", "gunicorn", "config.wsgi")
+    id = site.compose(*alone).stdout.split()[-1]
+    try:
+        site.wait_until(lambda: ask(site, id, "/health/live") == 200)
+        assert ask(site, id, Host="localhost", X_Forwarded_Proto="https") == 301
+    finally:
+        site.run("docker", "rm", "--force", id)

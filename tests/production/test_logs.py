@@ -1,0 +1,48 @@
+"""The log of a site: every request, its client, and no secret."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+def test_logs_are_objects_whatever_a_client_sends(site):
+    nasty = 'a "quoted" \\ back\tslash é'
+    site.request("/health/live?" + "x" * 12, User_Agent=nasty, X_Forwarded_For="203.0.113.7")
+
+    def entries() -> list[dict]:
+        lines = site.compose("logs", "--no-log-prefix", "app").stdout.splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    site.wait_until(lambda: any("x" * 12 in entry["message"] for entry in entries()))
+    (entry,) = [entry for entry in entries() if "x" * 12 in entry["message"]]
+    assert entry["status"] == 200 and entry["method"] == "GET" and 0 <= entry["seconds"] < 10
+    assert '"quoted" \\ back' in entry["user_agent"]
+    # What the client says of itself, Caddy replaces by its address.
+    assert "203.0.113.7" not in json.dumps(entry)
+
+
+def test_every_request_leaves_a_line_with_its_client(site):
+    spoofed = "203.0.113.9"
+    assert site.request("/receive", "POST", b"x" * 10_000_001).status == 413
+    assert site.request("/asked", Host="evil.example").status == 421
+    assert site.request("/media/nothing", X_Forwarded_For=spoofed).status == 404
+    assert site.request("/read?asked", X_Forwarded_For=spoofed).status == 200
+    lines = site.compose("logs", "--no-log-prefix", "caddy").stdout.splitlines()
+    asked = [json.loads(line) for line in lines if '"http.log.access' in line]
+    clients = {(one["status"], one["request"]["uri"]): one["request"]["client_ip"] for one in asked}
+    (client,) = {
+        clients[key]
+        for key in [(413, "/receive"), (421, "/asked"), (404, "/media/nothing")]
+        + [(200, "/read?asked")]
+    }
+    log = site.compose("logs", "--no-log-prefix", "app").stdout
+    (line,) = [line for line in log.splitlines() if "/read?asked" in line]
+    assert json.loads(line)["client"] == client
+    assert spoofed not in log
+
+    # Who has this key sets the password.
+    site.request("/admin/reset/MQ/the-key-of-a-mail/")
+    assert "/admin/reset/MQ/..." in site.logs("caddy") and "/admin/reset/MQ/..." in site.logs("app")
+    assert "the-key-of-a-mail" not in site.logs()

@@ -1,0 +1,87 @@
+"""Secrets are files, and what is missing or wrong is one line."""
+
+import pytest
+
+from tests.support.production import SERVICES, inside
+
+pytestmark = pytest.mark.stack
+
+
+def test_secrets_are_files_and_nothing_else(site):
+    values = [
+        (site.path / "secrets" / name).read_text().strip()
+        for name in ("secret_key", "postgres_password", "redis_password")
+    ]
+    ids = site.compose("ps", "--all", "--quiet").stdout.split()
+    told = site.run("docker", "inspect", *ids).stdout
+    told += site.run("docker", "history", "--no-trunc", site.stack).stdout
+    told += site.compose("config").stdout + site.logs()
+    for service in SERVICES:
+        told += inside(site, service, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert not [value for value in values if value in told]
+    (folder,) = {(site.path / "secrets").stat().st_mode & 0o777}
+    assert folder == 0o700
+
+
+@pytest.mark.git
+def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
+    project = make_stack()
+    env = project.read(".env")
+    (project.path / "secrets" / "secret_key").write_text("mine\n")
+
+    printed = project.run("make", "secrets").stdout
+
+    assert "secrets/secret_key stays as it is." in printed
+    assert project.read("secrets/secret_key") == "mine\n"
+    # The one that the owner is to fill in.
+    assert (project.path / "secrets" / "email_url").stat().st_mode & 0o777 == 0o644
+    # The database of this machine was initialised with what development has.
+    assert project.read("secrets/postgres_password").strip() == project.setting("POSTGRES_PASSWORD")
+    assert project.read(".env") == env
+    assert project.run("git", "init", "-q").returncode == 0
+    assert "secrets/secret_key" not in project.run("git", "status", "--short", "-uall").stdout
+
+
+def test_a_password_that_is_not_the_databases_names_its_file(site):
+    secret = site.path / "secrets" / "postgres_password"
+    right = secret.read_text()
+    try:
+        secret.unlink()
+        secret.write_text("another\n")
+        process = site.compose("run", "--rm", "--no-deps", "app", "true", check=False)
+        assert process.returncode == 1
+        (line,) = [line for line in process.stdout.splitlines() if "wrong password" in line]
+        assert "secrets/postgres_password" in line
+    finally:
+        secret.write_text(right)
+    site.compose("run", "--rm", "--no-deps", "app", "true")
+
+
+@pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
+def test_missing_settings_are_one_line(site, command):
+    run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.stack, *command]
+    process = site.run(*run, check=False)
+    needed = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
+    lines = [line for line in process.stdout.splitlines() if " [INFO] " not in line]
+    assert process.returncode == 1
+    assert lines == [f"With DEBUG off, set {needed}: see README.md."]
+
+    run[3:3] = ["--env", "SECRET_KEY_FILE=/run/secrets/none"]
+    process = site.run(*run, check=False)
+    assert process.returncode == 1
+    assert "SECRET_KEY_FILE cannot be read" in process.stdout.splitlines()[-1]
+    assert "Traceback" not in process.stdout
+
+
+def test_what_is_not_there_is_said_before_anything_starts(make_stack):
+    project = make_stack()
+    project.to_production()
+    (project.path / "secrets" / "secret_key").unlink()
+    assert "secrets/secret_key" in project.deploy(check=False).stdout.splitlines()[-1]
+
+    project.run("make", "secrets")
+    project.replace(".env", "DOMAIN=localhost", "DOMAIN=")
+    process = project.deploy(check=False)
+    assert process.returncode == 1
+    assert ".env.production.example" in process.stdout.splitlines()[-1]
+    assert project.compose("ps", "--all", "--quiet", env={"DOMAIN": "x"}).stdout == ""

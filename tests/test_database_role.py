@@ -1,0 +1,98 @@
+"""The role of the application owns its database and is no superuser."""
+
+from functools import partial
+
+import pytest
+
+from tests.support.backups import backup, restore
+from tests.support.processes import wait_until
+from tests.support.project import Project
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_application_owns_its_database_and_is_no_superuser(project):
+    attributes = (
+        "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+    )
+    assert project.sql(attributes) == "f|f|t"
+    project.sql("CREATE EXTENSION hstore")
+    project.sql("DROP EXTENSION hstore")
+    refused = project.compose(
+        *("exec", "-T", "db", "psql", "-U", "django", project.slug),
+        *("-c", "CREATE EXTENSION pg_visibility"),
+        check=False,
+    )
+    assert "permission denied to create extension" in refused.stdout
+    # Its password is not the superuser's, nor is an empty one.
+    for password in (project.setting("POSTGRES_PASSWORD"), ""):
+        login = f"PGPASSWORD='{password}' psql -w -h \"$(hostname)\" -U postgres -c 'SELECT 1'"
+        process = project.compose("exec", "-T", "db", "sh", "-c", login, check=False)
+        assert process.returncode != 0 and ("password" in process.stdout)
+
+
+def run_image(project: Project, *words: str, **environment: str) -> str:
+    """Start the database's image by itself on the volume of a project; return the container."""
+    options = [word for item in environment.items() for word in ("-e", "=".join(item))]
+    volume = f"{project.stack}_db_data_18:/var/lib/postgresql"
+    run = ("docker", "run", "--detach", "--volume", volume, *options, "postgres:18-trixie", *words)
+    return project.run(*run).stdout.split()[-1]
+
+
+def test_data_from_before_there_was_a_superuser_of_its_own_keeps_working(make_stack):
+    project = make_stack()
+    project.compose("create", "db")
+    # As it was: the role of the application is what the server was initialised with.
+    container = run_image(
+        project,
+        POSTGRES_USER="django",
+        POSTGRES_PASSWORD=project.setting("POSTGRES_PASSWORD"),
+        POSTGRES_DB=project.setting("POSTGRES_DB"),
+    )
+    ready = ("docker", "exec", container, "pg_isready", "-h", "127.0.0.1")
+    try:
+        wait_until(lambda: project.run(*ready, check=False).returncode == 0, 60, project.logs)
+        project.run("docker", "stop", container)
+    finally:
+        project.run("docker", "rm", "--force", container)
+    project.up()
+    assert project.status("/") == 200
+    project.sql("CREATE TABLE kept AS SELECT 1 AS row")
+    name = backup(project)
+    project.sql("DROP TABLE kept")
+    restore(project, name)
+    assert project.sql("SELECT row FROM kept") == "1"
+
+    # A new volume, and the role is what it is in a new project.
+    project.compose("down", "--volumes")
+    project.up()
+    restore(project, name)
+    assert project.sql("SELECT row FROM kept") == "1"
+    assert project.sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
+    project.wait_until(lambda: project.status("/health/ready") == 200)
+
+
+def said_by(project: Project, text: str) -> bool:
+    """Return whether the log of the database has a text."""
+    return text in project.logs("db")
+
+
+def test_a_first_start_that_is_cut_off_can_be_repeated(make_stack):
+    project = make_stack()
+    for said in (
+        "creating subdirectories",
+        "running bootstrap",
+        "post-bootstrap",
+        "server started",
+        "complete;",
+    ):
+        project.compose("down", "--volumes")
+        project.compose("up", "--detach", "--no-deps", "db")
+        wait_until(partial(said_by, project, said), 30, lambda: project.logs("db"))
+        (id,) = project.compose("ps", "--all", "--quiet", "db").stdout.split()
+        project.run("docker", "kill", id)
+        project.up("db")
+        role = "SELECT count(*) FROM pg_database WHERE pg_get_userbyid(datdba) = 'django'"
+        assert project.admin_sql(role, "postgres") == "1", said
+    project.up()
+    assert project.status("/") == 200

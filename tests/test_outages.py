@@ -1,0 +1,83 @@
+"""The database stops, restarts, is killed or cut off while the site runs."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_database_stops_and_starts_while_the_site_runs(make_stack):
+    project = make_stack()
+    project.up()
+    assert project.status("/admin/login/") == 200
+
+    project.compose("stop", "db")
+    project.wait_until(lambda: project.status("/health/ready") == 503, seconds=5)
+    assert project.status("/health/live") == 200
+    assert "does not answer" in project.get("/")[1]
+
+    project.compose("start", "db")
+    project.wait_until(lambda: project.status("/health/ready") == 200, seconds=5)
+    pages = ["/admin/login/", "/", "/health/ready"] * 20
+    assert {project.status(page) for page in pages} == {200}
+    assert project.restarts() == 0
+
+
+def test_the_database_restarts_between_two_requests(make_stack):
+    project = make_stack()
+    project.up()
+    # At once, so that each thread of the server opens a connection of its own, and keeps it.
+    pages = ["/sleep-in-database"] * 8
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda page: project.status(page), pages)) == {200}
+        project.compose("restart", "db")
+        project.up()
+        assert set(pool.map(lambda page: project.status(page), pages)) == {200}
+    assert project.restarts() == 0
+
+
+def test_no_acknowledged_row_is_lost_when_the_database_is_killed(make_stack):
+    project = make_stack()
+    project.up()
+    project.sql("CREATE TABLE written (id integer PRIMARY KEY)")
+    acknowledged = []
+    enough = threading.Event()
+
+    def write_rows(client: int) -> None:
+        for number in range(client * 10, client * 10 + 10):
+            if project.status(f"/write?id={number}") == 200:
+                acknowledged.append(number)
+            if len(acknowledged) > 300:
+                enough.set()
+
+    with ThreadPoolExecutor(200) as pool:
+        clients = [pool.submit(write_rows, client) for client in range(200)]
+        assert enough.wait(60)
+        project.compose("kill", "--signal", "SIGKILL", "db")
+        project.compose("start", "db")
+        for client in clients:
+            client.result()
+    project.wait_until(lambda: project.status("/health/ready") == 200)
+
+    stored = {int(row) for row in project.sql("SELECT id FROM written").split()}
+    assert 300 < len(acknowledged) < 2000
+    assert len(set(acknowledged)) == len(acknowledged)
+    assert set(acknowledged) - stored == set()
+    print(f"{len(acknowledged)} rows acknowledged, {len(stored)} stored, 0 lost")
+
+
+def test_the_network_to_the_database_is_cut_and_restored(make_stack):
+    project = make_stack()
+    project.up()
+    network = f"{project.stack}_default"
+    (database,) = project.inspect("db", "{{.Id}}")
+
+    project.run("docker", "network", "disconnect", network, database)
+    project.wait_until(lambda: project.status("/health/ready") == 503, seconds=15)
+    assert project.status("/health/live") == 200
+
+    project.run("docker", "network", "connect", "--alias", "db", network, database)
+    project.wait_until(lambda: project.status("/health/ready") == 200, seconds=15)
+    assert project.restarts() == 0

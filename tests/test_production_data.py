@@ -1,0 +1,40 @@
+"""Data in production: it moves there from development, and each kind of storage works."""
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+def test_data_moves_from_development_to_production_and_to_a_new_server(make_stack):
+    project = make_stack(postgres_version="17", use_redis=True)
+    project.up()
+    project.sql("CREATE TABLE kept (id int); INSERT INTO kept SELECT generate_series(1, 1000)")
+    project.run("make", "backup")
+    project.compose("down")
+    env = project.read(".env")
+    project.to_production()
+    for name in ("postgres_password", "secret_key"):
+        (project.path / "secrets" / name).unlink()
+    production_env = project.read(".env")
+    (project.path / ".env").write_text(env)
+    project.run("make", "secrets")
+    (project.path / ".env").write_text(production_env)
+
+    project.compose("up", "--detach", "--wait")
+    assert project.request("/").status == 200
+    (backup,) = (project.path / "backups").glob("*-pg17*")
+    project.run("make", "restore", f"FILE=backups/{backup.name}")
+    assert project.sql("SELECT count(*) FROM kept") == "1000"
+
+    project.run("make", "upgrade-postgres", "TO=18")
+
+    assert project.sql("SELECT count(*) FROM kept") == "1000"
+    project.wait_until(lambda: "18." in project.request("/").text)
+
+
+@pytest.mark.parametrize("storage", ["bind_mount", "tmpfs"])
+def test_every_place_for_the_data_works_hardened(make_site, storage):
+    site = make_site(postgres_storage=storage, postgres_version="17", use_entrypoint=False)
+    assert site.request("/").status == 200
+    site.run("make", "backup")
+    assert len(list((site.path / "backups").glob("*-pg17*"))) == 1

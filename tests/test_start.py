@@ -1,0 +1,133 @@
+"""The stack comes up the first time, whatever is slow, scaled or missing a bit."""
+
+import pytest
+
+from tests.support.answers import WAITING, name_of
+from tests.support.processes import messages_to_clients
+
+pytestmark = pytest.mark.stack
+
+BROKEN_MIGRATION = """
+from django.db import migrations
+
+
+def fail(apps, schema_editor):
+    raise RuntimeError("this migration is broken")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("core", "0001_initial")]
+    operations = [migrations.RunPython(fail)]
+"""
+
+
+@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+def test_every_way_of_waiting_comes_up_the_first_time(make_stack, answers):
+    project = make_stack(**answers)
+    project.up()
+    assert project.status("/") == 200
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+    assert "FATAL" not in messages_to_clients(project.logs("db"))
+
+
+@pytest.mark.parametrize(("answers", "seconds"), [(WAITING[0], 20), (WAITING[-1], 5)])
+def test_a_database_that_takes_seconds_longer(make_stack, answers, seconds):
+    project = make_stack(**answers)
+    script = project.path / "slow.sh"
+    script.write_text(f"sleep {seconds}\n")
+    where = "/docker-entrypoint-initdb.d/slow.sh"
+    project.add_to_compose(f"services: {{db: {{volumes: ['./slow.sh:{where}:ro']}}}}\n")
+    project.up()
+    assert project.status("/") == 200
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+
+
+def test_waits_by_itself_where_compose_does_not_order_the_start(make_stack):
+    project = make_stack()
+    project.compose("build")
+    project.compose("up", "--detach", "--no-deps", "app", "db")
+    project.wait_until(lambda: "migrations are not applied" in project.logs("app"))
+    assert project.status("/") == 0
+    project.compose("run", "--rm", "-T", "--no-deps", "migrate")
+    project.wait_until(lambda: project.status("/") == 200)
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+
+
+@pytest.mark.parametrize("answers", [{}, {"postgres_version": "17"}, {"postgres_version": "15"}])
+def test_role_and_database_are_never_missing_over_tcp(make_stack, answers):
+    """The official image makes them in its first start, while it listens on its socket only."""
+    project = make_stack(**answers)
+    project.compose("build")
+    script = """
+import os, psycopg2, time
+names = dict(host="db", user=os.environ["POSTGRES_USER"], dbname=os.environ["POSTGRES_DB"],
+             password=os.environ["POSTGRES_PASSWORD"])
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    try:
+        psycopg2.connect(**names)
+        print("CONNECTED")
+        break
+    except psycopg2.OperationalError as error:
+        print(str(error).strip().splitlines()[0].rpartition("failed: ")[2])
+"""
+    project.compose("up", "--detach", "--no-deps", "db")
+    printed = project.compose(
+        *("run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1", "app", "python", "-c", script)
+    ).stdout
+    said = [line for line in printed.splitlines() if line and not line.startswith(" ")]
+    assert said[-1] == "CONNECTED"
+    assert said.count("Connection refused") > 20
+    assert {line for line in said[:-1] if "does not exist" in line or "auth" in line} == set()
+
+
+def test_three_replicas_and_each_migration_once(make_stack):
+    project = make_stack()
+    project.replace(".env", f"APP_PORT={project.port}", "APP_PORT=0")
+    project.up("--scale", "app=3")
+    assert project.inspect("app", "{{.State.Health.Status}}") == ["healthy"] * 3
+    assert project.restarts() == 0
+    assert project.logs("migrate").count("Applying core.0001_initial") == 1
+    applied = "SELECT count(*), count(DISTINCT (app, name)) FROM django_migrations"
+    count, distinct = project.sql(applied).split("|")
+    assert count == distinct and int(count) > 10
+    for number in ("1", "2", "3"):
+        address = project.compose("port", "--index", number, "app", "8000").stdout.strip()
+        project.port = int(address.rpartition(":")[2])
+        assert project.status("/health/ready") == 200
+
+
+def test_a_failed_migration_stops_the_start_and_shows_why(make_stack):
+    project = make_stack()
+    (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
+    process = project.compose("up", check=False)
+    assert process.returncode != 0
+    assert "RuntimeError: this migration is broken" in process.stdout
+    assert 'service "migrate" didn\'t complete successfully' in process.stdout
+    assert project.inspect("app", "{{.State.Status}}") == ["created"]
+
+
+def test_a_checkout_with_crlf_and_without_execute_bits(make_stack):
+    project = make_stack()
+    script = project.path / "docker/app/entrypoint.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    script.chmod(0o644)
+    project.up()
+    assert project.status("/") == 200
+
+
+def test_one_off_commands(make_stack):
+    project = make_stack()
+    project.compose("build")
+    run = ("run", "--rm", "-T")
+    echo = ("python", "-c", "import sys; print(sys.argv[1:])", "two words", 'it\'s "quoted"')
+    skip = ("--no-deps", "-e", "SKIP_WAIT=1")
+    printed = project.compose(*run, *skip, "app", *echo).stdout
+    assert str(["two words", 'it\'s "quoted"']) in printed
+    assert project.compose("ps", "--quiet").stdout == ""
+
+    shell = ("python", "manage.py", "shell", "-c", "print(User.objects.count(), 'users')")
+    assert "0 users" in project.compose(*run, "app", *shell).stdout

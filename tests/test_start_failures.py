@@ -1,0 +1,73 @@
+"""A stack that cannot come up says why in one line, in bounded time."""
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_changed_password_over_a_volume(make_stack):
+    project = make_stack()
+    project.up()
+    project.sql("CREATE TABLE kept AS SELECT 1 AS row")
+    right = project.setting("POSTGRES_PASSWORD")
+    project.compose("down")
+    project.replace(".env", right, "another")
+
+    process = project.compose("up", check=False, timeout=15)
+
+    assert process.returncode != 0
+    lines = [line for line in process.stdout.splitlines() if "wrong password" in line]
+    assert len(lines) == 1
+    assert "A volume keeps the password it was initialised with: put that one back" in lines[0]
+    assert "Traceback" not in process.stdout
+    project.replace(".env", "another", right)
+    project.up()
+    assert project.sql("SELECT * FROM kept") == "1"
+
+
+def test_a_database_that_was_dropped(make_stack):
+    project = make_stack()
+    project.up()
+    name = project.setting("POSTGRES_DB")
+    drop = f'psql -U postgres -c "DROP DATABASE {name} WITH (FORCE)"'
+    project.compose("exec", "-T", "db", "sh", "-c", drop)
+    assert project.status("/health/ready") == 503
+    assert project.status("/health/live") == 200
+    project.compose("stop", "app")
+
+    process = project.compose("up", check=False, timeout=60)
+
+    assert process.returncode != 0
+    way_out = f"no such database. Create it with: docker compose exec db createdb -U postgres -O django {name}"
+    assert way_out in process.stdout
+    project.compose("up", "--detach", "--no-deps", "db")
+    project.run(*way_out.partition("with: ")[2].split())
+    project.up()
+    assert project.status("/health/ready") == 200
+
+
+def test_a_database_that_ends_at_once(make_stack):
+    project = make_stack()
+    project.add_to_compose(
+        "services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n"
+    )
+    process = project.compose("up", check=False, timeout=60)
+    assert process.returncode != 0
+    assert "broken" in process.stdout
+    assert "dependency failed to start" in process.stdout
+    assert "Traceback" not in process.stdout
+
+
+def test_a_database_that_is_never_there(make_stack):
+    project = make_stack()
+    project.compose("build")
+    process = project.compose(
+        *("run", "--rm", "-T", "--no-deps", "-e", "WAIT_FOR_DB_TIMEOUT=2", "app", "true"),
+        check=False,
+        timeout=60,
+    )
+    assert process.returncode == 1
+    name = project.setting("POSTGRES_DB")
+    tried = f"Cannot use the database {name} on db:5432 as django after 2 s: host not found."
+    assert tried in process.stdout
+    assert "Traceback" not in process.stdout
