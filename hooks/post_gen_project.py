@@ -1,4 +1,4 @@
-"""Finish the rendered project: .env with fresh secrets, execute bits, what to do next.
+"""Finish the rendered project: make .env, set execute bits, say what to do next.
 
 Standard library only, no network, no Docker. Runs in the folder of the rendered project.
 """
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
-# What the file names of optional files leave behind where they are not chosen, innermost first.
+# Folders that hold optional files only and are empty if none was chosen, innermost first.
 FOLDERS_OF_OPTIONAL_FILES = [
     "docker/app",
     "docker/caddy",
@@ -22,57 +22,46 @@ FOLDERS_OF_OPTIONAL_FILES = [
 
 
 def make_env() -> int:
-    """Make .env where there is none. Return the exit status."""
+    """Make .env if there is none. Return the exit status."""
     return runpy.run_path("scripts/make_env.py")["main"]()
 
 
 def make_executable() -> None:
-    """Set the execute bits, which Git on Windows, or an archive, may have lost."""
+    """Set the execute bits, which Git on Windows or an archive may have lost."""
     scripts = (path for folder in ("docker", "scripts") for path in Path(folder).rglob("*.sh"))
     for path in [Path("app/manage.py"), *scripts]:
         path.chmod(path.stat().st_mode | 0o111)
 
 
 def remove_empty_folders() -> None:
-    """Remove the folders of files that were not chosen; what a user put there stays."""
+    """Remove the folders of files that were not chosen, unless the user has files in them."""
     for name in FOLDERS_OF_OPTIONAL_FILES:
         with suppress(OSError):
             Path(name).rmdir()
 
 
-def warnings(answers: dict) -> list[str]:
-    """Return a line for each choice that works and is unwise."""
-    found = []
-    if answers["deployment"] == "compose" and answers["postgres_driver"] == "psycopg2-binary":
-        found.append(
-            "psycopg2-binary brings libpq and OpenSSL that no system update reaches: "
-            "psycopg2 is the choice for production."
-        )
-    if answers["deployment"] == "compose" and answers["postgres_storage"] == "tmpfs":
-        found.append("the database is in memory, in production too: a restart of it loses all.")
-    return found
-
-
 def closing_words(answers: dict) -> str:
-    """Return what was made, what to do next and the warnings; with make_env's line 12 at most."""
-    driver = "psycopg 3" if answers["postgres_driver"] == "psycopg" else answers["postgres_driver"]
+    """Return what was made, what to do next, and a warning for a choice that loses data."""
+    slug = answers["project_slug"]
+    driver = {"psycopg": "psycopg 3"}.get(answers["postgres_driver"], answers["postgres_driver"])
     django, python = answers["django_version"], answers["python_version"]
     database = f"PostgreSQL {answers['postgres_version']} through {driver}"
     lines = [
-        f"Made {answers['project_slug']}: Django {django} on Python {python}, {database}.",
+        f"Made {slug}: Django {django} on Python {python}, {database}.",
         "",
         "Next:",
-        f"  cd {answers['project_slug']}",
+        f"  cd {slug}",
         "  docker compose up",
-        "  docker compose exec app python manage.py createsuperuser",
+        "  docker compose run --rm app python manage.py createsuperuser",
         "Then open http://127.0.0.1:8000/",
-        *(f"Warning: {warning}" for warning in warnings(answers)),
     ]
+    if answers["deployment"] == "compose" and answers["postgres_storage"] == "tmpfs":
+        lines.append("Warning: production keeps the database in memory, too: a restart deletes it.")
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Return the exit status: other than 0, Cookiecutter removes what it rendered."""
+    """Return the exit status: if it is not 0, Cookiecutter removes the project."""
     status = make_env()
     if status:
         return status

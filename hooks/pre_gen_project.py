@@ -4,23 +4,20 @@ Each problem is one line: which answer, why, and what to write instead. Standard
 runs with whatever Python the user's Cookiecutter runs on, without a network.
 """
 
-import difflib
 import json
 import re
 import sys
 import unicodedata
-import zoneinfo
 
-# The answers enter as data: JSON in a raw string, in which no answer can end the literal, since
-# tojson writes every ' as an escape.
+# JSON in a raw string: no answer can end the string, since tojson escapes every quote in it.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-# A line of code in the rendered settings has 100 columns, and the name stands in one.
+# The name has to fit into one line of the rendered settings, which have at most 100 columns.
 WIDEST_NAME = 80
-# PostgreSQL's limit for a name, which the database is given (NAMEDATALEN - 1).
+# PostgreSQL's limit for the name of a database (NAMEDATALEN - 1).
 LONGEST_SLUG = 63
-# Single separators, and none at the end: Compose names the image after the project, and that is
-# what a name in a registry may look like (the distribution specification, "name").
+# Single separators, and none at the end: Compose names the image after the project, and registries
+# accept no other image names (the distribution specification, "name").
 SLUG = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 RESERVED_SLUGS = {
     **dict.fromkeys(
@@ -39,39 +36,39 @@ RESERVED_SLUGS = {
 }
 # Cookiecutter renders an answer from the command line as a template of its own.
 TEMPLATE = re.compile(r"[{][#%{]")
-# What joins letters and emoji is invisible for good reason: the two joiners and the tags of flags.
+# Invisible characters that some languages and emoji need: two joiners and the tags of flags.
 JOINERS = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
 
 
 def shown(text: str) -> str:
-    """Return a text for a message: quoted, on one line, the middle of a long one left out."""
+    """Quote a text for a one-line message, without the middle of a long text."""
     return repr(text if len(text) <= 60 else f"{text[:40]}…{text[-15:]}")
 
 
 def is_hidden(character: str) -> bool:
     """Return whether a character cannot be seen, or changes how others are seen.
 
-    That is a line break, a control, a change of direction, half a surrogate pair, and the like. An
-    emoji that is younger than this Python has no category yet (Cn), and is none of them.
+    For example a line break, a control character, a change of direction or half a surrogate pair. An
+    emoji that is newer than this Python has the category Cn (unassigned) and is not hidden.
     """
     hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
     return hidden and character not in JOINERS
 
 
 def width(text: str) -> int:
-    """Return the columns that a text takes in a line of Python, at most."""
+    """Return how many columns a text takes in a line of Python, at most."""
     return sum(1 if character.isascii() and character not in '"\\' else 2 for character in text)
 
 
 def suggest_text(text: str, default: str) -> str:
-    """Return a text that passes, as close to text as can be; default where nothing is left."""
+    """Return the closest text that passes, or default if nothing is left."""
     text = "".join(" " if is_hidden(character) else character for character in text)
     text = " ".join(re.sub(r"[{](?=[#%{])", "( ", text).split())
     return text or default
 
 
 def suggest_name(text: str) -> str:
-    """Return a project_name that passes, as close to text as can be."""
+    """Return the closest project_name that passes."""
     text = suggest_text(text, "My Project")
     while width(text) > WIDEST_NAME:
         text = text[:-1].rstrip()
@@ -79,16 +76,16 @@ def suggest_name(text: str) -> str:
 
 
 def text_problem(text: str) -> str | None:
-    """Return why a text cannot be taken as it is, or None."""
+    """Return why a text is refused, or None."""
     hidden = next(filter(is_hidden, text), None)
     if not text.strip():
         return "is empty"
     if hidden:
-        return f"holds a character that cannot be seen, U+{ord(hidden):04X}"
+        return f"contains an invisible character, U+{ord(hidden):04X}"
     if TEMPLATE.search(text):
-        return "holds { before another {, a % or a #, which Cookiecutter takes for a template"
+        return "contains { followed by {, % or #, which Cookiecutter would render as a template"
     if text != text.strip():
-        return "starts or ends with a blank"
+        return "starts or ends with a space"
     return None
 
 
@@ -96,7 +93,7 @@ def name_problem(name: str) -> str | None:
     """Return what is wrong with a project_name in one line, or None."""
     reason = text_problem(name)
     if not reason and width(name) > WIDEST_NAME:
-        reason = f"is too long: {WIDEST_NAME} letters at most, half of that outside ASCII"
+        reason = f"is too long: at most {WIDEST_NAME} letters, or half of that outside ASCII"
     if not reason:
         return None
     return f"project_name {shown(name)} {reason}: try {suggest_name(name)!r}"
@@ -112,7 +109,7 @@ def description_problem(description: str) -> str | None:
 
 
 def suggest_slug(text: str) -> str:
-    """Return a slug that passes, as close to text as can be."""
+    """Return the closest slug that passes."""
     slug = re.sub(r"[^a-z0-9]+", "_", text.lower())[:LONGEST_SLUG].strip("_")
     good = SLUG.fullmatch(slug) and slug not in RESERVED_SLUGS
     return slug if good else f"project_{slug}"[:LONGEST_SLUG].strip("_")
@@ -121,7 +118,7 @@ def suggest_slug(text: str) -> str:
 def slug_problem(slug: str) -> str | None:
     """Return what is wrong with a project_slug in one line, or None."""
     if len(slug) > LONGEST_SLUG:
-        reason = f"has {len(slug)} characters, and {LONGEST_SLUG} is the most"
+        reason = f"has {len(slug)} characters: at most {LONGEST_SLUG} are allowed"
     elif not SLUG.fullmatch(slug):
         reason = (
             "must be lowercase ASCII letters and digits, in words joined by single _ or -, "
@@ -137,8 +134,15 @@ def slug_problem(slug: str) -> str | None:
 def timezone_problem(timezone: str) -> str | None:
     """Return what is wrong with a timezone in one line, or None.
 
-    A system without time zone data (Windows) knows no names: there, what looks like one passes.
+    A system without time zone data, such as Windows, has no list of names: there, any text that
+    looks like a name passes.
     """
+    # The default. Reading the list takes longer than all other checks together.
+    if timezone == "UTC":
+        return None
+    import difflib
+    import zoneinfo
+
     known = zoneinfo.available_timezones()
     if timezone in known or (not known and re.fullmatch(r"[A-Za-z0-9_+/-]+", timezone)):
         return None
@@ -155,7 +159,7 @@ def problems(answers: dict[str, str]) -> list[str]:
     """Return every problem of the answers, one line each."""
     found = [
         name_problem(answers["project_name"]),
-        # What cannot be a folder is not one by now; see "__typed_slug" in cookiecutter.json.
+        # project_slug itself is "not_rendered" by now if it cannot name a folder: docs/decisions/slug.md.
         slug_problem(answers["__typed_slug"]),
         description_problem(answers["description"]),
         timezone_problem(answers["timezone"]),
@@ -166,7 +170,7 @@ def problems(answers: dict[str, str]) -> list[str]:
 def main() -> int:
     """Print the problems. Return the exit status."""
     found = problems(ANSWERS)
-    # A terminal that cannot show a letter gets its number, not a traceback.
+    # A terminal that cannot show a letter gets its number instead of a traceback.
     sys.stderr.reconfigure(errors="backslashreplace")
     for problem in found:
         print(f"Not rendered: {problem}", file=sys.stderr)

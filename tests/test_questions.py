@@ -104,10 +104,10 @@ def test_what_is_typed_is_taken_as_it_is(tmp_path, name):
 @pytest.mark.parametrize(
     ("answers", "warnings"),
     [
-        ({}, ["psycopg2-binary"]),
-        ({"postgres_storage": "tmpfs"}, ["psycopg2-binary", "in memory"]),
+        ({}, []),
+        ({"postgres_storage": "tmpfs"}, ["in memory"]),
         ({"postgres_storage": "tmpfs", "deployment": "none"}, []),
-        ({"postgres_driver": "psycopg2"}, []),
+        ({"postgres_driver": "psycopg"}, []),
     ],
 )
 def test_the_end_says_what_was_made_what_is_next_and_what_is_unwise(tmp_path, answers, warnings):

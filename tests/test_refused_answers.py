@@ -81,8 +81,8 @@ def test_good_slugs_pass(bake, slug):
         ("a{{b", "template"),
         ("a{%b", "template"),
         ("a{#b", "template"),
-        (" a", "starts or ends with a blank"),
-        ("a\u00a0", "starts or ends with a blank"),
+        (" a", "starts or ends with a space"),
+        ("a\u00a0", "starts or ends with a space"),
     ],
 )
 def test_a_text_that_cannot_be_taken(pre_gen, text, reason):

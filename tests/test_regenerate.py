@@ -72,6 +72,7 @@ def test_generating_again_keeps_what_is_not_the_templates(tmp_path, used, answer
 @pytest.mark.parametrize("answers", [["use_redis=true"], LESS], ids=["the same", "less"])
 def test_generating_again_may_keep_every_file_that_is_there(tmp_path, used, answers):
     used.replace("README.md", "## Start", "## Mine")
+    used.replace("app/core/static/core/home.css", ":root", "/* mine */\n:root")
     before = digests(used.path)
 
     words = ("--overwrite-if-exists", "--skip-if-file-exists")

@@ -38,7 +38,7 @@ class Env(environ.FileAwareEnv):
 env = Env()
 env.read_env(BASE_DIR.parent / ".env")
 
-PROJECT_NAME = {{ cookiecutter.__project_name_literal }}
+PROJECT_NAME = {{ "%r" | format(cookiecutter.project_name) if '"' in cookiecutter.project_name else '"%s"' | format(cookiecutter.project_name | replace("\\", "\\\\")) }}
 
 DEBUG = env.bool("DEBUG", default=False)
 if not DEBUG:
