@@ -134,7 +134,7 @@ def add(project: Project, name: str, text: str) -> None:
 
 def recipes(project: Project) -> list[tuple[str, str]]:
     """Return each file that docs/csp.md of a project says to make or to add to, and its code."""
-    code = r"(?:Make|Add to)\s+`(app/[\w./]+)`:\n\n```\w+\n(.*?)```"
+    code = r"(?:Create|Add to)\s+`(app/[\w./]+)`:\n\n```\w+\n(.*?)```"
     found = re.findall(code, project.read("docs/csp.md"), re.DOTALL)
     # None of them is left out for being written in another way.
     assert len(found) == project.read("docs/csp.md").count("```") / 2

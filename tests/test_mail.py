@@ -163,7 +163,7 @@ def test_why_a_mail_is_not_sent_is_one_line(site, mail_server, tmp_path):
     assert "certificate verify failed" in refused(right, SSL_CERT_FILE="")
     nobody = free_port()
     assert refused(f"smtp://127.0.0.1:{nobody}").endswith("Connection refused")
-    unset = "CommandError: Not sent: EMAIL_URL is not set, so no mail can be sent: see README.md."
+    unset = "CommandError: Not sent: EMAIL_URL is not set, so no mail can be sent: see docs/troubleshooting.md."
     assert refused("") == unset
     assert "Invalid address" in refused(right, DEFAULT_FROM_EMAIL="shop@@")
     assert refused("smtps://mail.example").startswith("EMAIL_URL cannot be read: ")

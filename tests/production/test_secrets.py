@@ -64,7 +64,7 @@ def test_missing_settings_are_one_line(site, command):
     needed = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
     lines = [line for line in process.stdout.splitlines() if " [INFO] " not in line]
     assert process.returncode == 1
-    assert lines == [f"With DEBUG off, set {needed}: see README.md."]
+    assert lines == [f"With DEBUG off, set {needed}: see docs/troubleshooting.md."]
 
     run[3:3] = ["--env", "SECRET_KEY_FILE=/run/secrets/none"]
     process = site.run(*run, check=False)

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import log
 
-NOT_SET = "EMAIL_URL is not set, so no mail can be sent: see README.md."
+NOT_SET = "EMAIL_URL is not set, so no mail can be sent: see docs/troubleshooting.md."
 PORTS = {"smtp": 25, "smtp+ssl": 465, "smtp+tls": 587}
 # What backends raise: a server's answer (SMTPException) and a network's error are both an OSError,
 # a wrong address is a ValueError.

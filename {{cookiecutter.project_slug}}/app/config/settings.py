@@ -48,7 +48,7 @@ if not DEBUG:
         missing.append("DATABASE_URL or POSTGRES_HOST")
     if missing:
         # A line and status 1, under manage.py and gunicorn alike, where an exception is a traceback.
-        raise SystemExit(f"With DEBUG off, set {', '.join(missing)}: see README.md.")
+        raise SystemExit(f"With DEBUG off, set {', '.join(missing)}: see docs/troubleshooting.md.")
 
 SECRET_KEY = env("SECRET_KEY", default="for-development-only")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])

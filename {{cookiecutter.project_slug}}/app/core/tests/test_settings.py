@@ -49,7 +49,7 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(
             read_settings(),
             "With DEBUG off, set SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST: "
-            "see README.md.",
+            "see docs/troubleshooting.md.",
         )
 
     def test_database_url_wins_over_the_service(self):

@@ -1,0 +1,90 @@
+"""The documentation of a rendered project is short, its links lead somewhere, its tasks exist."""
+
+import itertools
+import re
+import subprocess
+
+import pytest
+
+from tests.support.answers import CHOICES
+from tests.support.project import Project
+
+# The questions on which the length of README.md depends.
+QUESTIONS = ("postgres_storage", "deployment", "ci")
+COMBINATIONS = [
+    dict(zip(QUESTIONS, answers, strict=True))
+    for answers in itertools.product(*(CHOICES[name] for name in QUESTIONS))
+]
+PARAMETERS = ("FILE=backups/a", "DB=a", "TO=19")
+
+
+@pytest.fixture(params=COMBINATIONS, ids=lambda answers: "-".join(map(str, answers.values())))
+def project(bake_once, request):
+    return bake_once(**request.param)
+
+
+def documents(project: Project) -> dict:
+    """Return the text of each Markdown file of a project, by its path."""
+    return {
+        path: path.read_text(encoding="utf-8")
+        for name, path in project.files().items()
+        if name.endswith(".md")
+    }
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub and GitLab give to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def tasks(project: Project) -> list[str]:
+    """Return the tasks that `make help` lists."""
+    return re.findall(r"^  ([a-z-]+) ", project.run("make", "help").stdout, re.MULTILINE)
+
+
+def test_the_readme_has_at_most_a_hundred_lines(project):
+    assert len(project.read("README.md").splitlines()) <= 100
+
+
+def test_the_readme_links_to_every_document_and_no_link_is_broken(project):
+    texts = documents(project)
+    for path, text in texts.items():
+        for target in re.findall(r"\]\((?!http)(.*?)\)", text):
+            name, _, fragment = target.partition("#")
+            linked = (path.parent / name).resolve() if name else path
+            assert linked in texts, f"{path.name}: {target}"
+            headings = re.findall(r"^#+ (.*)$", texts[linked], re.MULTILINE)
+            assert not fragment or fragment in map(anchor, headings), f"{path.name}: {target}"
+    readme = project.read("README.md")
+    for path in texts:
+        name = path.relative_to(project.path).as_posix()
+        assert name == "README.md" or f"({name})" in readme, name
+
+
+def test_every_task_that_the_documentation_names_exists(project):
+    existing = tasks(project)
+    for path, text in documents(project).items():
+        for task in re.findall(r"(?:`|^    |&& )make ([a-z][a-z-]*)", text, re.MULTILINE):
+            assert task in existing, f"{path.name}: make {task}"
+
+
+def test_make_prints_the_command_of_each_task_and_a_shell_takes_it(project):
+    for task in tasks(project):
+        if task == "help":
+            continue
+        printed = project.run("make", "--dry-run", task, *PARAMETERS).stdout
+        assert printed, task
+        for line in printed.splitlines():
+            # No `exec`, which would end the shell that it is pasted into, and no other program.
+            assert line.startswith(("docker ", "sh ")), f"{task}: {line}"
+            subprocess.run(["sh", "-n", "-c", line], check=True)
+            if line.startswith("sh "):
+                assert (project.path / line.split()[1]).is_file(), f"{task}: {line}"
+
+
+def test_the_readme_tells_readers_without_make_where_the_commands_are(project):
+    readme = project.read("README.md")
+    assert "`make -n TASK`" in readme and "`Makefile`" in readme
+    # Needed before anything else, so the line itself is there.
+    (line,) = re.findall(r"^\t(docker run .*make_env.py)$", project.read("Makefile"), re.MULTILINE)
+    assert line.replace("$(CURDIR)", "${PWD}") in readme
