@@ -51,7 +51,7 @@ def site(bake_once) -> Project:
     """One site in production that all of these attack."""
     project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
     project.add_views()
-    with open(project.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
+    with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
         urls.write(VIEWS)
     project.to_production(MAX_BODY_SIZE="1GB")
     try:

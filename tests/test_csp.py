@@ -57,6 +57,7 @@ URLS = """
 from debug_toolbar.toolbar import debug_toolbar_urls
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import include
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.decorators import api_view
@@ -246,7 +247,7 @@ def site(request, make_site) -> Site:
     provider = f"http://localhost:{site.port}"
     add(project, "app/config/settings.py", SETTINGS.replace("AT/", f"{provider}/"))
     add(project, "app/config/urls.py", URLS)
-    add(project, "app/core/urls.py", GREEDY)
+    add(project, "app/config/urls.py", GREEDY)
     add(project, "app/articles/__init__.py", "")
     add(project, "app/articles/migrations/__init__.py", "")
     add(project, "app/articles/models.py", MODELS)
@@ -266,7 +267,7 @@ def site(request, make_site) -> Site:
 def plain_site(request, make_site) -> Site:
     """A project as it is rendered, and a page in it that is greedy; it is not started."""
     site = make_site(request.param)
-    add(site.project, "app/core/urls.py", GREEDY)
+    add(site.project, "app/config/urls.py", GREEDY)
     site.prepare()
     return site
 

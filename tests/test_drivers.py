@@ -17,6 +17,7 @@ def manage(request, bake, python_for, postgres_servers):
     django, driver = request.param
     answers = {"django_version": django, "postgres_driver": driver}
     project = bake(**answers)
+    project.add_tests()
     python = python_for(**answers)
     database = f"test_of_{driver.replace('-', '_')}_{django.replace('.', '_')}"
     for server in postgres_servers.values():
@@ -55,9 +56,11 @@ def test_it_migrates_and_nothing_is_left_to_migrate(manage, version):
 
 
 @pytest.mark.postgres
-def test_it_runs_on_sqlite_where_nothing_is_configured(bake, python_for):
-    project = bake()
-    python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
+@pytest.mark.parametrize("use_redis", [False, True], ids=["no cache", "cache"])
+def test_it_runs_on_sqlite_where_nothing_is_configured(bake, python_for, use_redis):
+    project = bake(use_redis=use_redis)
+    project.add_tests()
+    python = python_for(use_redis=use_redis)
 
     project.run(python, "app/manage.py", "migrate")
 

@@ -165,7 +165,9 @@ def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, templa
     project.run(*commit, "as generated")
     (project.path / "app/shop").mkdir()
     (project.path / "app/shop/__init__.py").touch()
-    project.replace("app/config/settings.py", '    "core",\n', '    "core",\n    "shop",\n')
+    # Not beside a line that the template has changed since.
+    auth = '    "django.contrib.auth",\n'
+    project.replace("app/config/settings.py", auth, f'{auth}    "shop",\n')
     project.replace("README.md", "## Start", "Our shop is open.\n\n## Start")
     project.run("git", "add", "--all")
     project.run(*commit, "our own")

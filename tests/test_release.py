@@ -84,8 +84,8 @@ def test_a_release_loses_no_request_that_waits_to_be_taken(make_site):
         # Every page of it fails.
         (
             "app/core/health.py",
-            "return ADDRESSES.get",
-            "raise OSError\n        return ADDRESSES.get",
+            "return HEALTH_VIEWS.get",
+            "raise OSError\n        return HEALTH_VIEWS.get",
             "do not get healthy",
         ),
         (
@@ -147,7 +147,9 @@ def test_one_release_at_a_time_and_one_that_is_killed_is_made_good(make_site):
 def test_no_connection_is_made_to_a_container_that_is_not_healthy(make_site):
     site = make_site()
     site.replace(
-        "app/core/health.py", "return ADDRESSES.get", "raise OSError\n        return ADDRESSES.get"
+        "app/core/health.py",
+        "return HEALTH_VIEWS.get",
+        "raise OSError\n        return HEALTH_VIEWS.get",
     )
     # As caddy does for a new connection: it asks where app is, and goes there.
     ask = "for _ in 1 2 3 4 5 6; do wget -S -O /dev/null http://app:8000/health/live 2>&1; done"

@@ -78,7 +78,13 @@ def settle(site: Project) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "path", "header", "value"),
     [
-        ("app/core/urls.py", '"finished"', 'headers={"X-New": "code"}', "/slow?seconds=0", "X-New")
+        (
+            "app/config/urls.py",
+            '"finished"',
+            'headers={"X-New": "code"}',
+            "/slow?seconds=0",
+            "X-New",
+        )
         + ("code",),
         (".env", "SECONDS=3600", "SECONDS=7200", "/", "Strict-Transport-Security")
         + ("max-age=7200",),

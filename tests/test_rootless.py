@@ -147,7 +147,7 @@ def test_development_works_without_root_on_the_host(machine, bake_once):
     assert machine.status("/") == machine.status("/admin/login/") == "200"
 
     # An edit shows, and what the container writes belongs to the user.
-    machine.run("sed", "-i", 's|path("", |path("moved/", |', "app/core/urls.py")
+    machine.run("sed", "-i", 's|path("", |path("moved/", |', "app/config/urls.py")
     machine.wait_for_page("/moved/")
     machine.run(
         "docker", "compose", "exec", "-T", "app", "touch", "core/made.py", "/srv/media/made"

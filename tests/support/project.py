@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import secrets
+import shutil
 import ssl
 import subprocess
 import sys
@@ -204,8 +205,13 @@ class Project:
 
     def add_views(self) -> None:
         """Give the project the addresses that only tests use."""
-        with open(self.path / "app/core/urls.py", "a", encoding="utf-8") as urls:
+        with open(self.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
             urls.write(TEST_VIEWS)
+
+    def add_tests(self) -> None:
+        """Give the project the tests that are too detailed to be rendered: tests/in_project."""
+        for file in (ROOT / "tests/in_project").glob("*.py"):
+            shutil.copy(file, self.path / "app/core/tests" / f"test_in_project_{file.name}")
 
     def to_production(self, **settings: str) -> None:
         """Make the project what it is on a server, for localhost and on ports of its own."""

@@ -1,4 +1,4 @@
-"""Logs as JSON, an object a line, for a collector: LOG_FORMAT=json."""
+"""gunicorn's access log without password reset keys, and all logs as JSON with LOG_FORMAT=json."""
 
 import json
 import logging
@@ -10,10 +10,10 @@ from gunicorn.glogging import Logger
 
 
 class JsonFormatter(logging.Formatter):
-    """Write a record as an object, with `fields` of the record beside the usual ones."""
+    """Format a record as a JSON object in one line, with its `fields` as members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line: every control character in it is escaped."""
+        """Return the line; JSON escapes every control character."""
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -21,7 +21,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        # Django's own lines about a request; runserver's have a socket of that name.
+        # In records of Django. The `request` of runserver's records is a socket.
         if isinstance(request := getattr(record, "request", None), HttpRequest):
             entry["client"] = request.META.get("REMOTE_ADDR")
         if record.exc_info:
@@ -30,10 +30,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class GunicornLogger(Logger):
-    """gunicorn's own log and its access log, without the keys of links that set a password."""
+    """Remove the keys of password reset links, which are secrets, from the access log."""
 
     def access(self, resp, req, environ, request_time) -> None:
-        """Log a request as gunicorn does."""
+        """Log a request."""
         uri = re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])
         self.log_access(resp, req, environ | {"RAW_URI": uri}, request_time)
 
@@ -41,16 +41,16 @@ class GunicornLogger(Logger):
 
 
 class GunicornJsonLogger(GunicornLogger):
-    """The same as JSON."""
+    """Log as JSON."""
 
     def setup(self, cfg) -> None:
-        """Set up gunicorn's handlers, then give them the format."""
+        """Set the format of gunicorn's handlers."""
         super().setup(cfg)
         for handler in [*self.error_log.handlers, *self.access_log.handlers]:
             handler.setFormatter(JsonFormatter())
 
     def log_access(self, resp, req, environ, request_time) -> None:
-        """Log a request; `seconds` is from its first byte read to the last one answered."""
+        """Log a request; `seconds` runs from its first byte to the last byte of the response."""
         status = int(resp.status.split()[0])
         fields = {
             "method": environ["REQUEST_METHOD"],

@@ -1,4 +1,4 @@
-"""What the admin shows."""
+"""The admin."""
 
 from django.conf import settings
 from django.contrib import admin

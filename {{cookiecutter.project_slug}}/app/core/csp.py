@@ -1,4 +1,4 @@
-"""What the Content-Security-Policy blocks, in the log of development."""
+"""Log what browsers block because of the Content-Security-Policy, in development."""
 
 import json
 import logging
@@ -11,38 +11,40 @@ from django.views.decorators.http import require_POST
 
 MAX_BYTES = 64 * 1024
 MAX_LINES = 20
-NO_REPORT = (ValueError, LookupError, TypeError, RecursionError)
+MALFORMED = (ValueError, LookupError, TypeError, RecursionError)
 
 logger = logging.getLogger(__name__)
 
 
-def is_no_report(record: logging.LogRecord) -> bool:
-    """Return whether a line of a server's log is about something else than a report."""
-    return "POST /csp-report" not in record.getMessage()
+def keep_reports_out_of_access_logs() -> None:
+    """Hide the requests that bring reports, which are logged below."""
+    for name in ("gunicorn.access", "django.server"):
+        logging.getLogger(name).addFilter(
+            lambda record: "POST /csp-report" not in record.getMessage()
+        )
 
 
 @lru_cache(maxsize=1)
-def said_since(ten_seconds: int) -> set[tuple]:
-    """Return what was said in these ten seconds: a page can report hundreds at once."""
+def logged_during(ten_seconds: int) -> set[tuple]:
+    """Return what was logged in these ten seconds: one page can send hundreds of reports."""
     return set()
 
 
-@csrf_exempt  # The browser itself sends it.
+@csrf_exempt  # The browser sends it, without a token.
 @require_POST
 def report(request: HttpRequest) -> HttpResponse:
-    """Log a browser's report of what it blocked: a line for each directive, source and page."""
+    """Log a report: one line for each directive, blocked origin and page."""
     try:
-        found = json.loads(request.read(MAX_BYTES))["csp-report"]
-        directive, blocked, page = (
-            str(found[name]) for name in ("effective-directive", "blocked-uri", "document-uri")
-        )
-    except NO_REPORT:
+        body = json.loads(request.read(MAX_BYTES))["csp-report"]
+        names = ("effective-directive", "blocked-uri", "document-uri")
+        directive, blocked, page = (str(body[name]) for name in names)
+    except MALFORMED:
         return HttpResponse(status=400)
-    said = said_since(int(time.monotonic() / 10))
+    logged = logged_during(int(time.monotonic() / 10))
     line = (directive, *blocked.split("/")[:3], page)
-    if line not in said and len(said) < MAX_LINES:
-        said.add(line)
-        # %a: whatever a client sends, it is one line of ASCII.
+    if line not in logged and len(logged) < MAX_LINES:
+        logged.add(line)
+        # %a turns anything that a client sends into one line of ASCII.
         message = "The browser blocked %.300a by %.50a on %.300a: see docs/csp.md"
         logger.warning(message, blocked, directive, page)
     return HttpResponse(status=204)

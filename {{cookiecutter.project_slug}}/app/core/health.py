@@ -1,7 +1,7 @@
-"""Two questions that machines ask: is the process alive, and can it do its work?
+"""Health checks: /health/live says that the process answers, /health/ready that the database does.
 
-A load balancer sends requests to a container that is ready; an orchestrator restarts one that is
-not alive. A database that is down makes every container unready and no container dead.
+A load balancer sends requests only to containers that are ready. An orchestrator restarts those that
+are not alive, which would not help while the database is down.
 """
 
 import logging
@@ -16,8 +16,8 @@ from django.views.decorators.cache import never_cache
 
 log = logging.getLogger(__name__)
 
-# A byte for each service, 1 while it fails. gunicorn loads this before it forks: its processes share
-# the bytes, so that one of them logs a change, whichever is asked.
+# One byte for each service, 1 while it fails. gunicorn's processes share this memory, because gunicorn
+# loads this module before it forks. So a change is logged once, and not once by each process.
 {%- if cookiecutter.use_redis %}
 failing = {"database": mmap(-1, 1), "cache": mmap(-1, 1)}
 {%- else %}
@@ -26,7 +26,7 @@ failing = {"database": mmap(-1, 1)}
 
 
 def log_change(service: str, cause: str = "") -> None:
-    """Log that a service fails, or without a cause that it answers, where it did not before."""
+    """Log that a service fails (with a cause) or answers again, if that has changed."""
     if bool(failing[service][0]) == bool(cause):
         return
     failing[service][0] = bool(cause)
@@ -37,7 +37,7 @@ def log_change(service: str, cause: str = "") -> None:
 
 
 def describe(error: Error) -> str:
-    """Return an error as one line, in which the password would be hidden."""
+    """Return an error as one line without the password."""
     message = str(error)
     if password := connection.settings_dict["PASSWORD"]:
         message = message.replace(password, "***")
@@ -46,30 +46,30 @@ def describe(error: Error) -> str:
 
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
-    """Answer 200 as long as the process answers at all."""
+    """Answer 200: the process is alive."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 where a query gets through to the database, else 503 and the error's class."""
+    """Answer 200 if the database answers a query, else 503 and the class of the error."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error as error:
         log_change("database", describe(error))
-        # The message may name hosts and users: it goes to the log, not out here.
+        # Without the message, which may name hosts and users: that is for the log only.
         body = {"status": "unavailable", "database": type(error).__name__}
         response = JsonResponse(body, status=503)
-        # Or Django would log each of these answers.
+        # Otherwise Django would log each of these responses.
         response._has_been_logged = True
         return response
     log_change("database")
 {%- if cookiecutter.use_redis %}
     cache.set("health", "ok", timeout=60)
     if cache.get("health") != "ok":
-        log_change("cache", "what was stored is not found")
-        # Still 200: the site works without its cache.
+        log_change("cache", "a value that was just stored is missing")
+        # Still 200, because the site works without its cache.
         return JsonResponse({"status": "degraded", "database": "ok", "cache": "unavailable"})
     log_change("cache")
     return JsonResponse({"status": "ok", "database": "ok", "cache": "ok"})
@@ -78,14 +78,14 @@ def ready(request: HttpRequest) -> JsonResponse:
 {%- endif %}
 
 
-ADDRESSES = {"/health/live": live, "/health/ready": ready}
+HEALTH_VIEWS = {"/health/live": live, "/health/ready": ready}
 
 
 class HealthMiddleware:
-    """Answer these addresses before anything looks at the host name or redirects to HTTPS."""
+    """Answer health checks before Django checks the host name or redirects to HTTPS."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return ADDRESSES.get(request.path_info, self.get_response)(request)
+        return HEALTH_VIEWS.get(request.path_info, self.get_response)(request)

@@ -1,4 +1,4 @@
-"""The client's address, which a proxy has to say."""
+"""Take the client's address from a trusted proxy."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse
 
 
 class ProxyMiddleware:
-    """Let REMOTE_ADDR be the client where FORWARDED_ALLOW_IPS names who sent the request.
+    """Set REMOTE_ADDR to the client's address if FORWARDED_ALLOW_IPS contains the proxy.
 
-    That is what gunicorn logs and what logins are counted by. A proxy that is named sets or appends
-    to X-Forwarded-For, so its last address is the proxy's own word. From others it counts nothing.
+    gunicorn logs REMOTE_ADDR, and failed logins are counted by it. Only the last address of
+    X-Forwarded-For is used: the proxy added it, while the client may have sent the others.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
@@ -23,7 +23,7 @@ class ProxyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         last = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-        # What is no address changes nothing.
+        # Ignore what is not an address.
         with suppress(ValueError):
             client = ip_address(last)
             if self.trusts_all or self.is_proxy(request.META["REMOTE_ADDR"]):
@@ -31,5 +31,5 @@ class ProxyMiddleware:
         return self.get_response(request)
 
     def is_proxy(self, address: str) -> bool:
-        """Return whether one of the networks has this address; ValueError where it is none."""
+        """Return whether a trusted network contains this address; may raise ValueError."""
         return any(ip_address(address) in network for network in self.networks)

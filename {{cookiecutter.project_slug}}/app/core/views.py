@@ -1,4 +1,4 @@
-"""Pages of the first app."""
+"""The home page."""
 
 import platform
 
@@ -20,15 +20,12 @@ def database_version() -> str | None:
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what the project runs on: a first page to replace with one of your own."""
-    return render(
-        request,
-        "core/home.html",
-        {
-            "project_name": settings.PROJECT_NAME,
-            "django_version": django.get_version(),
-            "python_version": platform.python_version(),
-            "database_name": connection.display_name,
-            "database_version": database_version(),
-        },
-    )
+    """Greet visitors, and with DEBUG on show developers what is running and what to do next."""
+    context = {"project_name": settings.PROJECT_NAME}
+    if settings.DEBUG:
+        context["versions"] = {
+            "Django": django.get_version(),
+            "Python": platform.python_version(),
+            connection.display_name: database_version(),
+        }
+    return render(request, "core/home.html", context)

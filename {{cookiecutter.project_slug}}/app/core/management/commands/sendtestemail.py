@@ -1,4 +1,4 @@
-"""Django's sendtestemail, with a line in place of a traceback where the mail cannot be sent."""
+"""Django's sendtestemail, with one line instead of a traceback if the mail cannot be sent."""
 
 from django.core.management.base import CommandError
 from django.core.management.commands import sendtestemail
@@ -7,7 +7,7 @@ from config.mail import CANNOT_SEND, reason
 
 
 class Command(sendtestemail.Command):
-    """Exit 0 when the mail server has taken the mails, else 1."""
+    """Exit 0 if the mail server accepts the mails, else 1."""
 
     def handle(self, *args, **options):
         """Send the mails."""

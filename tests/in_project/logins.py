@@ -1,11 +1,10 @@
 from asgiref.sync import async_to_sync
+from core.logins import USERS_PER_ADDRESS
+from core.models import User
 from django.conf import settings
 from django.contrib.auth import aauthenticate, authenticate
 from django.test import RequestFactory, TestCase, override_settings
 from django.urls import reverse
-
-from core.logins import USERS_PER_ADDRESS
-from core.models import User
 
 LIMIT = settings.AXES_FAILURE_LIMIT
 HOME, ELSEWHERE = "203.0.113.7", "198.51.100.8"

@@ -1,7 +1,6 @@
+from core.proxy import ProxyMiddleware
 from django.http import HttpResponse
 from django.test import RequestFactory, SimpleTestCase
-
-from core.proxy import ProxyMiddleware
 
 PROXY, CLIENT = "172.18.0.5", "203.0.113.7"
 

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.management import call_command
@@ -8,17 +9,17 @@ from core.models import User
 
 
 class UserTests(TestCase):
+    def setUp(self):
+        self.user = User.objects.create_superuser("ada", "ada@shop.example", "correct horse")
+
     def test_is_the_user_model_of_the_project(self):
         self.assertIs(get_user_model(), User)
 
-    def test_logs_into_the_admin(self):
-        User.objects.create_superuser("ada", password="correct horse")
-
+    def test_logs_in_to_the_admin(self):
         self.assertTrue(self.client.login(username="ada", password="correct horse"))
         self.assertContains(self.client.get(reverse("admin:core_user_changelist")), "ada")
 
     def test_gets_a_mail_for_a_forgotten_password(self):
-        User.objects.create_user("ada", "ada@shop.example", password="correct horse")
         page = reverse("admin_password_reset")
 
         self.assertContains(self.client.get(reverse("admin:login")), page)
@@ -28,5 +29,15 @@ class UserTests(TestCase):
         self.assertEqual(message.to, ["ada@shop.example"])
         self.assertIn("/admin/reset/", message.body)
 
-    def test_migrations_say_what_the_models_say(self):
+    def test_is_locked_out_after_too_many_failed_logins(self):
+        form = {"username": "ada", "password": "wrong"}
+        with self.settings(AXES_ENABLED=True), self.assertLogs():
+            for _ in range(settings.AXES_FAILURE_LIMIT):
+                self.client.post(reverse("admin:login"), form)
+            right = form | {"password": "correct horse"}
+            response = self.client.post(reverse("admin:login"), right)
+
+        self.assertEqual(response.status_code, 429)
+
+    def test_models_have_their_migrations(self):
         call_command("makemigrations", check=True, dry_run=True, verbosity=0)

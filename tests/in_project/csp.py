@@ -1,14 +1,13 @@
 import json
 from unittest import mock
 
-from django.test import RequestFactory, SimpleTestCase
-
 from core import csp
+from django.test import RequestFactory, SimpleTestCase
 
 
 class ReportTests(SimpleTestCase):
     def setUp(self):
-        self.enterContext(mock.patch.object(csp, "said_since", return_value=set()))
+        self.enterContext(mock.patch.object(csp, "logged_during", return_value=set()))
 
     def send(self, body, **found):
         report = {"effective-directive": "img-src", "document-uri": "http://127.0.0.1/", **found}
