@@ -6,6 +6,7 @@ Django runs on, so that it also installs on a laptop without Docker. Run by `mak
 package index.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -17,6 +18,28 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "templates" / "locks"
 OLDEST_PYTHON = {"5.2": "3.11", "6.1": "3.12"}
+# The questions that decide which packages a project needs.
+LOCKED = ("django_version", "postgres_driver", "use_redis")
+
+
+def combinations() -> dict[str, dict[str, str | bool]]:
+    """Return each combination of answers to these questions, by the name of its lock.
+
+    A name is made of the answers, as in 5.2-psycopg-redis; of a yes, the name of its question.
+    """
+    questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    choices = [
+        [False, True] if isinstance(questions[name], bool) else questions[name] for name in LOCKED
+    ]
+    found = {}
+    for answers in itertools.product(*choices):
+        words = [
+            name.removeprefix("use_") if answer is True else answer
+            for name, answer in zip(LOCKED, answers, strict=True)
+            if answer is not False
+        ]
+        found["-".join(words)] = dict(zip(LOCKED, answers, strict=True))
+    return found
 
 
 def compile_lock(source: Path, target: Path, python_version: str, *more: str) -> None:
@@ -48,18 +71,10 @@ def main() -> None:
     without = [f"--no-emit-package={name}" for name in ("django", "asgiref", "sqlparse", "tzdata")]
     compile_lock(packages, packages.with_suffix(".txt"), "3.11", *without)
     LOCKS.mkdir(parents=True, exist_ok=True)
-    questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    combinations = [
-        (f"{django}-{driver}{'-redis' * redis}", django, driver, redis)
-        for django in questions["django_version"]
-        for driver in questions["postgres_driver"]
-        for redis in (False, True)
-    ]
-    locks = [f"{name}{suffix}.txt" for name, *_ in combinations for suffix in ("", "-dev")]
+    locks = [f"{name}{suffix}.txt" for name in combinations() for suffix in ("", "-dev")]
     for lock in ["build.txt", *locks]:
         (LOCKS / lock).touch()
-    for name, django, driver, redis in combinations:
-        answers = {"django_version": django, "postgres_driver": driver, "use_redis": redis}
+    for name, answers in combinations().items():
         with tempfile.TemporaryDirectory() as folder:
             project = Path(
                 cookiecutter(
@@ -70,7 +85,7 @@ def main() -> None:
                     extra_context=answers,
                 )
             )
-            oldest = OLDEST_PYTHON[django]
+            oldest = OLDEST_PYTHON[answers["django_version"]]
             compile_lock(project / "requirements-build.in", LOCKS / "build.txt", oldest)
             compile_lock(project / "requirements.in", LOCKS / f"{name}.txt", oldest)
             compile_lock(project / "requirements-dev.in", LOCKS / f"{name}-dev.txt", oldest)

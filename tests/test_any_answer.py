@@ -58,26 +58,16 @@ TRAPS = [
     *("}}", "%}", "#}", "a: b", "- a", "[a](b)", "|", ">", "!reset", "C:\\new\\table", "\ud800"),
     *("a/b", "../a", "/a", ".", "..", "a\\b"),
 ]
-
-
 # Text as people write it, mostly, and text as nobody does.
 WORDS = st.text(
     st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=35
 ).map(str.strip)
-
-
 MARKS = st.lists(
     st.sampled_from([*"ab \"'\\$#%{}<>&:-[]`!|é🎉\u200d\n", "<b>", "&lt;", "${X}", '"""', "\\n"]),
     max_size=12,
 ).map("".join)
-
-
 TEXT = st.one_of(WORDS, WORDS, WORDS, MARKS.map(str.strip), st.text(), st.sampled_from(TRAPS))
-
-
 SLUG = st.from_regex(r"[a-z][a-z0-9]{,20}([_-][a-z0-9]{1,20}){,2}", fullmatch=True)
-
-
 ANY_ANSWERS = st.fixed_dictionaries(
     {name: st.sampled_from(choices) for name, choices in ANSWERS.items()}
     | {"project_name": TEXT, "description": TEXT},
@@ -86,8 +76,6 @@ ANY_ANSWERS = st.fixed_dictionaries(
         "timezone": st.sampled_from(["UTC", "Europe/Paris", "Asia/Kolkata", "paris"]),
     },
 )
-
-
 # Looks at projects from inside, each in a process of its own: the checks pass, and the home page is
 # printed. A process starts as a copy of this one, which has imported Django but knows no project,
 # and so saves the half of its time. Reads a line [folder, file for the output], writes the status.
@@ -123,8 +111,6 @@ for line in sys.stdin:
         os._exit(status)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-
-
 Look = Callable[[Project], str]
 
 

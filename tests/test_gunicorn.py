@@ -19,18 +19,10 @@ from tests.support.processes import Running, wait_until
 from tests.support.project import Project
 
 PASSWORD = "correct horse"
-
-
 LIMIT = 10
-
-
 # gunicorn.conf.py: two processes of four threads.
 AT_ONCE = 8
-
-
 ATTACKER, OWNER = "203.0.113.7", "198.51.100.8"
-
-
 TOKEN = "a" * 32
 
 

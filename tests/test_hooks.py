@@ -32,7 +32,7 @@ def hook(tmp_path):
     return load
 
 
-def test_answers_enter_a_hook_as_data(hook):
+def test_answers_reach_a_hook_as_data(hook):
     text = "'\"\"\"\\ \n ''' {{ é 🎉 \ud800 </script>"
     for name in ("pre_gen_project", "post_gen_project"):
         assert hook(name, description=text).ANSWERS["description"] == text
@@ -43,13 +43,13 @@ def test_the_defaults_have_no_problem(hook):
     assert loaded.problems(loaded.ANSWERS) == []
 
 
-def test_the_end_names_what_was_made(hook):
+def test_the_last_lines_name_what_was_rendered(hook):
     loaded = hook("post_gen_project")
     words = loaded.closing_words(loaded.ANSWERS | {"postgres_driver": "psycopg"})
     assert "through psycopg 3." in words and "Warning" not in words
 
 
-def test_hooks_are_code_that_python_never_leaves_out():
+def test_hooks_use_no_assert_which_optimised_python_leaves_out():
     for path in ROOT.glob("hooks/*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
@@ -61,7 +61,7 @@ def test_hooks_need_neither_network_nor_docker_nor_other_packages(tmp_path):
         assert set(imported) <= sys.stdlib_module_names - {"http", "socket", "urllib", "subprocess"}
 
 
-def test_env_is_complete_secret_and_the_users_own(bake):
+def test_env_is_complete_and_readable_by_its_owner_only(bake):
     project = bake()
 
     env = project.path / ".env"
@@ -75,7 +75,7 @@ def test_env_is_complete_secret_and_the_users_own(bake):
     assert re.findall(r"^(\w+)=", project.read(".env"), re.MULTILINE) == names
 
 
-def test_secrets_are_new_each_time_and_in_no_other_file(bake):
+def test_secrets_are_new_in_each_render_and_in_no_other_file(bake):
     project, other = bake(), bake()
 
     for name in ("SECRET_KEY", "POSTGRES_PASSWORD"):

@@ -1,54 +1,61 @@
-"""A render has what was chosen and nothing of what was not."""
+"""A project has what was chosen, and nothing of what was not."""
 
 import re
 
 import pytest
 
-from tests.support.answers import CHOICES, PAIRS, name_of
+from tests.support.answers import ANSWERS, CHOICES, PAIRS, RENDERS, name_of
 
-# Where one of these stands in a project, it is about the answer beside it.
+# Words of an answer: each is somewhere in a project if the answer was chosen, and nowhere if not.
+# For a question that starts with use_, the rest of its name is such a word without being listed.
 WORDS = {
-    "manage.py wait_for_db": ("use_wait_for_db", True),
-    "docker/app/entrypoint.sh": ("use_entrypoint", True),
-    "SKIP_WAIT": ("use_entrypoint", True),
-    "alpine": ("base_image", "alpine"),
-    "slim-trixie": ("base_image", "slim"),
-    "useradd": ("base_image", "slim"),
-    "redis": ("use_redis", True),
-    "caddy": ("deployment", "compose"),
-    "nginx": ("deployment", "compose"),
-    "compose.production.yaml": ("deployment", "compose"),
-    "make deploy": ("deployment", "compose"),
-    "make secrets": ("deployment", "compose"),
-    "workflows/ci.yml": ("ci", "github"),
-    "gitlab": ("ci", "gitlab"),
-    "renovate.json": ("ci", "gitlab"),
+    ("use_wait_for_db", True): ["manage.py wait_for_db"],
+    ("use_entrypoint", True): ["docker/app/entrypoint.sh", "SKIP_WAIT"],
+    ("base_image", "alpine"): ["alpine"],
+    ("base_image", "slim"): ["slim-trixie", "useradd"],
+    ("deployment", "compose"): [
+        *("caddy", "nginx", "compose.production.yaml", "make deploy", "make secrets"),
+    ],
+    ("ci", "github"): ["workflows/ci.yml", "dependabot.yml"],
+    ("ci", "gitlab"): ["gitlab", "renovate.json"],
 }
+for name in ANSWERS:
+    if name.startswith("use_"):
+        WORDS.setdefault((name, True), [name.removeprefix("use_")])
 
 
 @pytest.mark.parametrize("answers", PAIRS, ids=name_of)
-def test_nothing_is_said_of_what_was_not_chosen(bake_once, answers):
+def test_a_project_names_nothing_that_was_not_chosen(bake_once, answers):
+    files = bake_once(**answers).files()
+
+    text = "\n".join([*files, *(path.read_text().lower() for path in files.values())])
+    for (question, answer), words in WORDS.items():
+        for word in words:
+            chosen = answers[question] == answer
+            assert (word in text or word.lower() in text) == chosen, word
+
+
+@pytest.mark.parametrize("answers", PAIRS, ids=name_of)
+def test_no_folder_is_left_empty_by_an_answer(bake_once, answers):
     project = bake_once(**answers)
 
-    text = "".join(path.read_text() for path in project.files().values()).lower()
-    names = "\n".join(project.files())
-    for word, (question, answer) in WORDS.items():
-        said = word.lower() in text or word in names
-        assert said == (answers[question] == answer), word
-    folders = {
-        path.relative_to(project.path).as_posix()
-        for path in project.path.rglob("*")
-        if path.is_dir()
-    }
-    for folder, (question, answer) in {
-        "docker/caddy": ("deployment", "compose"),
-        "secrets": ("deployment", "compose"),
-        ".github": ("ci", "github"),
-    }.items():
-        assert (folder in folders) == (answers[question] == answer), folder
+    folders = [path for path in project.path.rglob("*") if path.is_dir()]
+    assert not [folder for folder in folders if not list(folder.iterdir())]
 
 
-def test_nothing_promises_to_keep_what_is_in_memory(bake):
+@pytest.mark.parametrize("answers", RENDERS.values(), ids=RENDERS)
+def test_images_and_locks_are_of_the_chosen_versions(bake_once, answers):
+    project = bake_once(**answers)
+
+    release = {"slim": "slim-trixie", "alpine": "alpine"}[answers["base_image"]]
+    assert f"FROM python:{answers['python_version']}-{release} " in project.read("Dockerfile")
+    assert f"postgres:{answers['postgres_version']}-" in project.read("compose.yaml")
+    locked = re.findall(r"^([a-z0-9-]+)==([\d.]+)", project.read("requirements.txt"), re.MULTILINE)
+    assert answers["postgres_driver"] in dict(locked)
+    assert dict(locked)["django"].startswith(answers["django_version"] + ".")
+
+
+def test_tasks_do_not_promise_to_keep_data_that_is_in_memory(bake):
     for storage in CHOICES["postgres_storage"]:
         project = bake(postgres_storage=storage)
         for name in ("Makefile", "README.md"):
@@ -56,7 +63,7 @@ def test_nothing_promises_to_keep_what_is_in_memory(bake):
             assert promised == (storage != "tmpfs"), f"{name} with {storage}"
 
 
-def test_the_data_lies_where_each_major_version_keeps_it(bake):
+def test_the_volume_is_mounted_where_each_major_version_keeps_its_data(bake):
     # PostgreSQL 18 moved its volume; a wrong mount loses the data with the container.
     for version in CHOICES["postgres_version"]:
         mount = "/var/lib/postgresql" + ("/data" if int(version) < 18 else "")
@@ -70,7 +77,7 @@ def test_the_data_lies_where_each_major_version_keeps_it(bake):
             assert mounts == [source + mount]
 
 
-def test_a_long_name_leaves_room_for_the_names_derived_from_it(bake):
+def test_a_long_slug_leaves_room_for_the_names_derived_from_it(bake):
     # PostgreSQL allows 63 characters; Django's tests put test_ before the name of the database.
     project = bake(project_slug="a" * 63)
     assert len("test_" + project.setting("POSTGRES_DB")) <= 63

@@ -6,30 +6,29 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.answers import ANSWERS, PRESETS, QUESTIONS, answers_of
+from tests.support.answers import ANSWERS, DEFAULTS, PRESETS, answers_of
 from tests.support.generate import generate
 from tests.support.project import Project
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_answers_every_choice_and_says_whom_it_is_for(preset):
+def test_a_preset_holds_only_answers_that_differ_from_the_defaults(preset):
     text = preset.read_text(encoding="utf-8")
     assert text.startswith("# For ")
-    versions = {"django_version", "python_version", "postgres_version"}
     answers = yaml.safe_load(text)["default_context"]
-    assert list(answers) == [name for name in QUESTIONS if name in ANSWERS.keys() - versions]
+    assert list(answers) == [name for name in ANSWERS if name in answers]
     for name, answer in answers.items():
-        assert answer in ANSWERS[name]
+        assert answer in ANSWERS[name] and answer != DEFAULTS[name], name
 
 
-def needing(preset: Path):
-    """Return a preset as a parameter, marked by what its base image needs."""
+def as_parameter(preset: Path):
+    """Return a preset as a parameter, with the mark of the image that it needs."""
     marks = [pytest.mark.alpine] if answers_of(preset)["base_image"] == "alpine" else []
     return pytest.param(preset, id=preset.stem, marks=marks)
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("preset", [needing(preset) for preset in PRESETS])
+@pytest.mark.parametrize("preset", [as_parameter(preset) for preset in PRESETS])
 def test_every_preset_comes_up_and_passes_its_tests(tmp_path, preset):
     slug = Project.unused_slug()
     status, printed = generate(tmp_path, "--config-file", preset, f"project_slug={slug}")
@@ -47,7 +46,7 @@ def test_every_preset_comes_up_and_passes_its_tests(tmp_path, preset):
             project.deploy()
             assert project.request("/").status == 200
         elif answers_of(preset)["base_image"] == "alpine":
-            # The one stage that `up` does not build.
+            # The production stage, which `up` does not build.
             project.run("make", "build")
     finally:
         project.remove_from_engine()

@@ -14,7 +14,7 @@ from tests.support.generate import generate
 from tests.support.project import ROOT
 
 
-def test_questions_are_all_prompted_and_every_choice_is_explained():
+def test_every_question_has_a_prompt_and_every_choice_an_explanation():
     prompts = QUESTIONS["__prompts__"]
     asked = [name for name in QUESTIONS if not name.startswith("_")]
     assert list(prompts) == asked
@@ -70,7 +70,7 @@ def in_a_terminal(folder, typed: dict[int, str] | None = None) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
 
 
-def test_every_question_is_asked_in_order_and_shown_as_it_is_written(tmp_path):
+def test_a_terminal_shows_every_question_in_order_and_in_full(tmp_path):
     shown = in_a_terminal(tmp_path)
 
     position = 0
@@ -85,13 +85,13 @@ def test_every_question_is_asked_in_order_and_shown_as_it_is_written(tmp_path):
     assert (tmp_path / "my_project" / ".env").exists()
 
 
-def test_identity_comes_first_then_choices():
+def test_text_questions_come_before_choices():
     kinds = [isinstance(QUESTIONS[name], str) for name in PROMPTS]
     assert kinds == sorted(kinds, reverse=True)
 
 
 @pytest.mark.parametrize("name", ["Shop [beta]", "[red]Shop[/red]", "The {{ shop }}"])
-def test_what_is_typed_is_taken_as_it_is(tmp_path, name):
+def test_markup_in_a_name_is_kept_and_template_syntax_is_refused(tmp_path, name):
     shown = in_a_terminal(tmp_path, {1: name})
 
     if "{{" in name:
@@ -110,7 +110,9 @@ def test_what_is_typed_is_taken_as_it_is(tmp_path, name):
         ({"postgres_driver": "psycopg"}, []),
     ],
 )
-def test_the_end_says_what_was_made_what_is_next_and_what_is_unwise(tmp_path, answers, warnings):
+def test_the_last_lines_say_what_was_rendered_what_is_next_and_what_is_unwise(
+    tmp_path, answers, warnings
+):
     status, printed = generate(tmp_path, *(f"{name}={answer}" for name, answer in answers.items()))
 
     assert status == 0
@@ -118,6 +120,6 @@ def test_the_end_says_what_was_made_what_is_next_and_what_is_unwise(tmp_path, an
     assert len(lines) <= 12 and "\x1b" not in printed
     assert lines[1].startswith("Made my_project: Django 5.2 on Python 3.14, PostgreSQL 18 ")
     assert "  cd my_project\n  docker compose up\n" in printed
-    said = [line for line in lines if line.startswith("Warning: ")]
-    assert len(said) == len(warnings)
-    assert all(warning in line for warning, line in zip(warnings, said, strict=True))
+    printed_warnings = [line for line in lines if line.startswith("Warning: ")]
+    assert len(printed_warnings) == len(warnings)
+    assert all(warning in line for warning, line in zip(warnings, printed_warnings, strict=True))

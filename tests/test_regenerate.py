@@ -1,4 +1,4 @@
-"""Generating again over a project, and updating it: nothing of the user's is lost."""
+"""Generating again over a project, and updating it, loses nothing of the user."""
 
 import hashlib
 import os
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.answers import ANSWERS
 from tests.support.generate import generate
 from tests.support.project import ROOT, Project
 
 # A commit of this repository from before production was added: projects were made from it.
 OLDER = "78aeb17"
-
-
+# Every option, and the last answer to each question, under which most options are missing.
+MOST = [f"{name}={True in answers or answers[0]}" for name, answers in ANSWERS.items()]
+LEAST = [f"{name}={True not in answers and answers[-1]}" for name, answers in ANSWERS.items()]
 AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
 
 
@@ -30,7 +32,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def used(tmp_path) -> Project:
     """A project that somebody has worked with: own files, own settings, secrets, dumps."""
-    assert generate(tmp_path, "use_redis=true")[0] == 0
+    assert generate(tmp_path, *MOST)[0] == 0
     project = Project(tmp_path / "my_project")
     project.run("python", "scripts/make_secrets.py")
     for name, text in {
@@ -47,12 +49,8 @@ def used(tmp_path) -> Project:
     return project
 
 
-# Answers under which much of what is there would not have been made.
-LESS = ["use_redis=false", "deployment=none", "ci=none", "use_wait_for_db=false"]
-
-
-@pytest.mark.parametrize("answers", [["use_redis=true"], LESS], ids=["the same", "less"])
-def test_generating_again_keeps_what_is_not_the_templates(tmp_path, used, answers):
+@pytest.mark.parametrize("answers", [MOST, LEAST], ids=["same", "least"])
+def test_generating_again_keeps_the_users_files(tmp_path, used, answers):
     before = digests(used.path)
 
     status, printed = generate(tmp_path, "--overwrite-if-exists", *answers)
@@ -61,16 +59,16 @@ def test_generating_again_keeps_what_is_not_the_templates(tmp_path, used, answer
     after = digests(used.path)
     assert before.keys() <= after.keys()
     changed = {name for name in before if after[name] != before[name]}
-    if answers == LESS:
-        # The template's own files say what was answered now.
+    if answers == LEAST:
+        # The template's own files follow the new answers.
         assert "README.md" in changed
         assert not changed & {".env", "secrets/secret_key", "backups/a.dump", "app/shop/models.py"}
     else:
         assert not changed
 
 
-@pytest.mark.parametrize("answers", [["use_redis=true"], LESS], ids=["the same", "less"])
-def test_generating_again_may_keep_every_file_that_is_there(tmp_path, used, answers):
+@pytest.mark.parametrize("answers", [MOST, LEAST], ids=["same", "least"])
+def test_generating_again_can_keep_every_existing_file(tmp_path, used, answers):
     used.replace("README.md", "## Start", "## Mine")
     used.replace("app/core/static/core/home.css", ":root", "/* mine */\n:root")
     before = digests(used.path)
@@ -83,7 +81,7 @@ def test_generating_again_may_keep_every_file_that_is_there(tmp_path, used, answ
     assert {name: after.get(name) for name in before} == before
 
 
-def test_a_refusal_touches_nothing_that_is_there(tmp_path, used):
+def test_a_refused_answer_changes_no_existing_file(tmp_path, used):
     before = digests(tmp_path)
 
     for words in (
@@ -99,7 +97,7 @@ def test_a_refusal_touches_nothing_that_is_there(tmp_path, used):
     assert digests(tmp_path) == before
 
 
-def test_without_hooks_one_command_is_missing_and_said(tmp_path, python_for):
+def test_without_hooks_make_env_completes_the_project(tmp_path, python_for):
     status, _ = generate(tmp_path, "--accept-hooks=no")
     assert status == 0
     project = Project(tmp_path / "my_project")
@@ -111,10 +109,8 @@ def test_without_hooks_one_command_is_missing_and_said(tmp_path, python_for):
     project.run(python_for(), "manage.py", "check", cwd="app")
 
 
-def test_the_same_answers_give_the_same_bytes(tmp_path):
-    first, second = (
-        digests(Path(generate_in(tmp_path / name, "use_redis=true"))) for name in ("one", "two")
-    )
+def test_the_same_answers_render_the_same_bytes(tmp_path):
+    first, second = (digests(Path(generate_in(tmp_path / name, *MOST))) for name in ("one", "two"))
     assert first.pop(".env") != second.pop(".env")
     assert first == second
 
@@ -146,7 +142,9 @@ def template(tmp_path) -> Path:
 
 
 @pytest.mark.git
-def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, template, python_for):
+def test_cruft_update_brings_the_templates_changes_and_keeps_the_users(
+    tmp_path, template, python_for
+):
     config = {"COOKIECUTTER_CONFIG": os.devnull}
     made = subprocess.run(
         ["cruft", "create", template, "--checkout", OLDER, "--no-input", "--skip", ".env"],
@@ -188,7 +186,7 @@ def test_cruft_brings_the_templates_changes_and_keeps_the_users(tmp_path, templa
     project.run(python_for(), "manage.py", "check", cwd="app", env={"DEBUG": "true"})
 
 
-def test_generating_again_keeps_the_env_that_is_there(tmp_path):
+def test_generating_again_keeps_an_existing_env(tmp_path):
     assert generate(tmp_path)[0] == 0
     env = tmp_path / "my_project" / ".env"
     env.write_text("POSTGRES_PASSWORD=the one the volume knows\n")

@@ -18,8 +18,6 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 CADDYFILE = "docker/caddy/Caddyfile"
-
-
 # When Caddy loads a configuration, connections that are just being opened may break. A restart of it
 # costs some seventy under the same load.
 BREAKS = 10

@@ -10,9 +10,7 @@ import pytest
 from tests.support.processes import messages_to_clients
 from tests.support.project import ROOT
 
-NEEDS_GIT = "tests/test_render.py::test_file_names_can_be_checked_out_on_windows"
-
-
+NEEDS_GIT = "tests/test_repository.py::test_file_names_can_be_checked_out_on_windows"
 FIRST_START = """
 db-1  | LOG:  listening on Unix socket "/var/run/postgresql/.s.PGSQL.5432"
 db-1  | FATAL:  terminating connection due to administrator command
@@ -20,8 +18,6 @@ db-1  | LOG:  database system is ready to accept connections
 db-1  | LOG:  database system is shut down
 db-1  | PostgreSQL init process complete; ready for start up.
 """
-
-
 SECOND_START = """
 db-1  | LOG:  listening on IPv4 address "0.0.0.0", port 5432
 db-1  | LOG:  database system was shut down
@@ -41,7 +37,7 @@ def run_tests(*words: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_missing_service_is_a_skip_that_says_how_to_get_it():
+def test_a_test_whose_service_is_missing_is_skipped_with_how_to_get_it():
     process = run_tests("-m", "bash or busybox or dash or git or openssl or stack")
     assert process.returncode == 0, process.stdout + process.stderr
     assert " failed" not in process.stdout and " passed" not in process.stdout
@@ -50,22 +46,22 @@ def test_a_missing_service_is_a_skip_that_says_how_to_get_it():
     assert "no Docker engine with Compose answers: start one" in process.stdout
 
 
-def test_a_missing_service_is_a_failure_where_it_is_required():
+def test_a_test_whose_service_is_required_fails_without_it():
     process = run_tests(NEEDS_GIT, REQUIRE_TIERS="git")
     assert process.returncode == 1
     assert "git tests are required here: no git: install Debian's git" in process.stdout
 
 
-def test_what_clients_are_told_begins_when_the_server_is_ready_over_tcp():
+def test_messages_to_clients_begin_when_the_server_is_ready_over_tcp():
     assert "FATAL" not in messages_to_clients(FIRST_START + SECOND_START)
-    told = 'db-1  | FATAL:  role "nobody" does not exist\n'
-    assert told in messages_to_clients(FIRST_START + SECOND_START + told)
+    message = 'db-1  | FATAL:  role "nobody" does not exist\n'
+    assert message in messages_to_clients(FIRST_START + SECOND_START + message)
     with pytest.raises(AssertionError, match="never became ready"):
         messages_to_clients(FIRST_START)
 
 
 @pytest.mark.parametrize(
-    ("inside", "status", "says"),
+    ("inside", "status", "message"),
     [
         ([["a", "collected"], ["a", "passed"], ["b", "skipped"]], 0, "2 tests here"),
         ([["a", "passed"]], 1, "missing: b"),
@@ -74,7 +70,7 @@ def test_what_clients_are_told_begins_when_the_server_is_ready_over_tcp():
         ([["a", "passed"], ["b", "skipped"], ["c", "failed"]], 1, "failed: c"),
     ],
 )
-def test_a_bare_run_may_differ_by_skips_only(tmp_path, inside, status, says):
+def test_a_bare_run_may_skip_tests_and_differ_in_nothing_else(tmp_path, inside, status, message):
     for name, lines in (("outside", [["a", "collected"], ["b", "collected"]]), ("inside", inside)):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -90,4 +86,4 @@ def test_a_bare_run_may_differ_by_skips_only(tmp_path, inside, status, says):
         check=False,
     )
     assert process.returncode == status, process.stderr
-    assert says in process.stdout + process.stderr
+    assert message in process.stdout + process.stderr

@@ -17,8 +17,6 @@ BIG_TABLE = """
 CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x FROM generate_series(1, 400000) AS n;
 CREATE INDEX ON big (x);
 """
-
-
 RUNNING = r"""
 for process in /proc/[0-9]*; do
   case $(tr '\0' ' ' < "$process/cmdline") in

@@ -10,15 +10,13 @@ from allpairspy import AllPairs
 from tests.support.project import ROOT
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-CHOICES = {
-    name: choices
-    for name, choices in QUESTIONS.items()
-    if isinstance(choices, list) and not name.startswith("_")
-}
 # Every question that is not free text, with its possible answers; the first one is the default.
-ANSWERS = CHOICES | {
-    name: [default, not default] for name, default in QUESTIONS.items() if isinstance(default, bool)
+ANSWERS = {
+    name: default if isinstance(default, list) else [default, not default]
+    for name, default in QUESTIONS.items()
+    if isinstance(default, (list, bool)) and not name.startswith("_")
 }
+CHOICES = {name: answers for name, answers in ANSWERS.items() if True not in answers}
 DEFAULTS = {name: choices[0] for name, choices in ANSWERS.items()}
 # The four ways in which a project can wait for its database.
 WAITING = [
