@@ -57,7 +57,7 @@ def test_a_person_uses_the_admin_over_https(site, page):
         env={"DJANGO_SUPERUSER_PASSWORD": password},
     )
     page.goto(f"https://localhost:{site.port}/")
-    assert page.locator("dl").evaluate("list => getComputedStyle(list).borderTopWidth") == "1px"
+    assert page.locator("main").evaluate("main => getComputedStyle(main).borderTopWidth") == "4px"
     page.get_by_role("link", name="Admin").click()
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(password)

@@ -20,7 +20,7 @@ def database_version() -> str | None:
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Greet visitors, and with DEBUG on show developers what is running and what to do next."""
+    """Show visitors the project, and developers (DEBUG) what is running and what to do next."""
     context = {"project_name": settings.PROJECT_NAME}
     if settings.DEBUG:
         context["versions"] = {
