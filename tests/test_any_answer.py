@@ -232,7 +232,7 @@ def look(python_for) -> Iterator[Look]:
 
 @pytest.mark.parametrize("trap", TRAPS, ids=ascii)
 @pytest.mark.parametrize("question", ["project_name", "project_slug", "description"])
-def test_a_known_trap(look, capfd, question, trap):
+def test_text_that_often_breaks_templates_works_or_is_refused(look, capfd, question, trap):
     answers = {name: choices[0] for name, choices in ANSWERS.items()}
     texts = {"project_name": "Shop", "description": "It sells.", question: trap}
     works_or_is_refused(look, capfd, answers | texts)

@@ -74,7 +74,7 @@ def inside(site: Project, service: str, script: str) -> str:
     return site.compose("exec", "-T", service, "sh", "-ec", script).stdout.strip()
 
 
-def test_slow_bodies_hold_up_nobody_else(site):
+def test_slow_clients_do_not_delay_others(site):
     url = f"https://localhost:{site.port}"
     trust = site.trusting()
     with (
@@ -92,7 +92,7 @@ def test_slow_bodies_hold_up_nobody_else(site):
     assert not killed(site)
 
 
-def test_a_body_that_does_not_arrive_in_time_is_given_up(make_site):
+def test_a_body_that_takes_too_long_is_cut_off(make_site):
     site = make_site({"BODY_TIMEOUT": "3s"})
     url = f"https://localhost:{site.port}/receive"
     with SlowBodies(url, 5, 100_000, 1, 0.5, site.trusting()) as slow:
@@ -109,7 +109,7 @@ def test_more_large_bodies_than_the_disk_has_room_for_are_refused(site):
 
 
 @pytest.mark.parametrize("encoding", ["identity", "zstd"])
-def test_many_streams_on_many_connections_kill_nothing(site, encoding):
+def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
     assert shutil.which("h2load"), "install Debian's package nghttp2-client"
     url = f"https://localhost:{site.port}/"
     attack = ["h2load", "--requests=40000", "--clients=200", "--max-concurrent-streams=100"]
@@ -126,7 +126,7 @@ def test_many_streams_on_many_connections_kill_nothing(site, encoding):
     assert re.search(r"[1-9][0-9]+ 2xx", said), said
 
 
-def test_a_request_that_ends_its_process_is_sent_once(site):
+def test_a_request_that_kills_its_worker_is_not_sent_again(site):
     assert site.request("/die").status == 502
     site.wait_until(lambda: "dying" in site.logs("app"))
     # What would be sent again is sent within this time.
@@ -135,7 +135,7 @@ def test_a_request_that_ends_its_process_is_sent_once(site):
     assert site.request("/").status == 200
 
 
-def test_an_upload_larger_than_the_memory_of_app_arrives(site):
+def test_an_upload_larger_than_the_memory_of_app_is_accepted(site):
     body = site.path / "large"
     with open(body, "wb") as file:
         file.truncate(700_000_000)
@@ -150,7 +150,7 @@ def test_an_upload_larger_than_the_memory_of_app_arrives(site):
     assert not killed(site)
 
 
-def test_only_regular_files_of_users_are_served(site):
+def test_only_regular_uploaded_files_are_served(site):
     inside(
         site,
         "app",
@@ -178,7 +178,7 @@ def test_only_regular_files_of_users_are_served(site):
         inside(site, "app", clean)
 
 
-def test_says_no_more_than_it_has_to(site):
+def test_responses_do_not_name_the_servers(site):
     page = site.request("/")
     # The names below this one, and lists in browsers, are for its owner to say.
     assert page.headers["Strict-Transport-Security"] == "max-age=3600"
@@ -193,7 +193,7 @@ def test_says_no_more_than_it_has_to(site):
 
 
 @pytest.mark.parametrize("program", ["nginx: master", "bin/gunicorn"])
-def test_the_container_starts_again_when_a_server_in_it_ends(site, program):
+def test_the_container_restarts_when_a_server_in_it_ends(site, program):
     kill = KILL.replace("PROGRAM", program)
     restarts = "{{.RestartCount}}"
     (before,) = site.inspect("app", restarts)
@@ -203,7 +203,7 @@ def test_the_container_starts_again_when_a_server_in_it_ends(site, program):
     assert site.request("/").status == 200
 
 
-def test_where_app_is_away_a_request_waits_and_its_headers_are_not_logged(site):
+def test_a_request_waits_for_app_to_restart_and_its_headers_are_not_logged(site):
     # As Django leaves it when it is killed in an upload.
     inside(site, "app", "touch /var/tmp/left.upload")
     site.compose("kill", "app")

@@ -11,7 +11,7 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 
-def test_a_fresh_clone_says_what_is_missing_and_how_to_make_it(bake):
+def test_a_fresh_clone_reports_what_is_missing_and_how_to_make_it(bake):
     project = bake()
     os.remove(project.path / ".env")
 
@@ -88,7 +88,7 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         production.remove_from_engine()
 
 
-def test_an_env_without_a_name_for_the_stack_goes_on_with_its_old_one(make_stack):
+def test_an_env_without_a_stack_name_keeps_the_old_name(make_stack):
     project = make_stack()
     name = project.stack
     project.replace(".env", f"COMPOSE_PROJECT_NAME={name}\n", "")

@@ -335,7 +335,7 @@ def test_wagtail_shows_an_image_that_is_uploaded(site, page):
     page.get_by_role("button", name="Update").wait_for()
 
 
-def test_a_login_at_a_provider_gets_there(site, page):
+def test_a_login_reaches_its_provider(site, page):
     page.goto(site.url + "/accounts/login/")
     page.get_by_role("link", name="Google").click()
     page.get_by_role("button", name="Continue").click()
@@ -358,7 +358,7 @@ def test_a_script_with_the_nonce_runs(site, page):
     page.get_by_text("It ran").wait_for()
 
 
-def test_only_the_addresses_of_a_recipe_are_looser(site, browser):
+def test_only_the_urls_of_a_recipe_have_a_looser_policy(site, browser):
     page = browser.new_page()
     loose = {
         path: page.goto(site.url + path).headers["content-security-policy"]
@@ -370,7 +370,7 @@ def test_only_the_addresses_of_a_recipe_are_looser(site, browser):
         assert "'sha256" not in policy and "object-src 'none'" in policy, policy
 
 
-def test_what_is_blocked_is_said_in_the_log_but_not_too_often(site, browser):
+def test_the_log_reports_what_is_blocked_at_a_limited_rate(site, browser):
     page = browser.new_page()
     page.goto(site.url + "/greedy")
     site.running.wait_for("http://15.example/")

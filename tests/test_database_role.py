@@ -39,7 +39,7 @@ def run_image(project: Project, *words: str, **environment: str) -> str:
     return project.run(*run).stdout.split()[-1]
 
 
-def test_data_from_before_there_was_a_superuser_of_its_own_keeps_working(make_stack):
+def test_data_whose_application_role_is_superuser_keeps_working(make_stack):
     project = make_stack()
     project.compose("create", "db")
     # As it was: the role of the application is what the server was initialised with.
@@ -72,12 +72,12 @@ def test_data_from_before_there_was_a_superuser_of_its_own_keeps_working(make_st
     project.wait_until(lambda: project.status("/health/ready") == 200)
 
 
-def said_by(project: Project, text: str) -> bool:
+def log_has(project: Project, text: str) -> bool:
     """Return whether the log of the database has a text."""
     return text in project.logs("db")
 
 
-def test_a_first_start_that_is_cut_off_can_be_repeated(make_stack):
+def test_an_interrupted_first_start_can_be_repeated(make_stack):
     project = make_stack()
     for said in (
         "creating subdirectories",
@@ -88,7 +88,7 @@ def test_a_first_start_that_is_cut_off_can_be_repeated(make_stack):
     ):
         project.compose("down", "--volumes")
         project.compose("up", "--detach", "--no-deps", "db")
-        wait_until(partial(said_by, project, said), 30, lambda: project.logs("db"))
+        wait_until(partial(log_has, project, said), 30, lambda: project.logs("db"))
         (id,) = project.compose("ps", "--all", "--quiet", "db").stdout.split()
         project.run("docker", "kill", id)
         project.up("db")

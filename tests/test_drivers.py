@@ -32,7 +32,7 @@ def manage(request, bake, python_for, postgres_servers):
 
 
 @pytest.mark.postgres
-def test_its_own_tests_pass_both_ways(manage, postgres_servers):
+def test_its_own_tests_pass_with_django_and_with_pytest(manage, postgres_servers):
     def both_ways(version):
         assert "Ran 0 tests" not in manage(version, "test").stdout
         assert " passed" in manage(version, module=("-m", "pytest")).stdout

@@ -99,7 +99,7 @@ def serve(bake_once, python_for, make_server):
 @pytest.mark.postgres
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize(("proxies", "logged"), [("*", ATTACKER), ("192.0.2.1", "127.0.0.1")])
-def test_the_access_log_has_the_client_and_believes_the_proxy_only(
+def test_the_access_log_has_the_client_and_trusts_only_the_proxy(
     serve, log_format, proxies, logged
 ):
     with serve(LOG_FORMAT=log_format, FORWARDED_ALLOW_IPS=proxies) as site:
@@ -114,7 +114,7 @@ def test_the_access_log_has_the_client_and_believes_the_proxy_only(
 
 
 @pytest.mark.postgres
-def test_of_many_tries_at_once_no_more_pass_than_run_at_once(serve):
+def test_parallel_login_attempts_pass_the_limit_only_by_those_in_flight(serve):
     with serve(FORWARDED_ALLOW_IPS="*") as site:
         with ThreadPoolExecutor(50) as pool:
             statuses = Counter(pool.map(site.login, [ATTACKER] * 50))
@@ -134,7 +134,7 @@ def test_of_many_tries_at_once_no_more_pass_than_run_at_once(serve):
 
 
 @pytest.mark.postgres
-def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
+def test_refused_login_attempts_add_nothing_to_the_database(serve):
     size = "from axes.models import AccessAttempt as A, AccessLog as L;"
     size += "print([len(a.post_data) for a in A.objects.all()], L.objects.count())"
     with serve(FORWARDED_ALLOW_IPS="*") as site:
@@ -148,7 +148,7 @@ def test_tries_that_are_refused_leave_nothing_in_the_database(serve):
 
 
 @pytest.mark.postgres
-def test_a_database_that_fails_is_one_line_and_one_more_when_it_answers(serve):
+def test_a_database_failure_is_logged_once_and_its_end_once(serve):
     with serve() as site, ThreadPoolExecutor(AT_ONCE) as pool:
 
         def assert_answers(status: int) -> None:
@@ -171,7 +171,7 @@ def test_a_database_that_fails_is_one_line_and_one_more_when_it_answers(serve):
         assert again == "WARNING core.health: the database answers again"
 
 
-def test_gunicorn_starts_a_process_for_each_processor_and_two_at_least(bake, monkeypatch):
+def test_gunicorn_starts_one_process_per_processor_and_at_least_two(bake, monkeypatch):
     config = bake().path / "app/gunicorn.conf.py"
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     for limit, workers in (("400000 100000", 4), ("50000 100000", 2), ("250000 100000", 2)):

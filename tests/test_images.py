@@ -9,7 +9,7 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
-def test_the_production_image_is_lean_and_not_root(bake, driver):
+def test_the_production_image_has_no_build_tools_and_is_not_root(bake, driver):
     project = bake(project_slug=Project.unused_slug(), postgres_driver=driver)
     run = ["docker", "run", "--rm", "-e", "SKIP_WAIT=1", project.stack]
     try:

@@ -136,7 +136,7 @@ def test_a_test_mail_arrives(site, mail_server):
 
 # The server of the tests asks for a login without STARTTLS where TLS is there already.
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
-def test_tls_may_come_first_or_not_at_all(site, certificate):
+def test_mail_is_sent_with_implicit_tls_and_without_tls(site, certificate):
     for options, scheme in (((certificate, LOGIN, True), "smtp+ssl"), ((), "smtp")):
         with MailServer(*options) as server:
             url = address(server, scheme) if options else f"smtp://127.0.0.1:{server.port}"
@@ -169,7 +169,7 @@ def test_why_a_mail_is_not_sent_is_one_line(site, mail_server, tmp_path):
     assert refused("smtps://mail.example").startswith("EMAIL_URL cannot be read: ")
 
 
-def test_a_server_that_does_not_answer_is_given_up(site):
+def test_a_mail_server_that_does_not_answer_times_out(site):
     module = "app/config/mail.py"
     site.replace(module, '": 10,', '": 1,')
     try:
@@ -183,7 +183,7 @@ def test_a_server_that_does_not_answer_is_given_up(site):
     assert process.stdout.strip().endswith("timed out")
 
 
-def test_an_address_that_cannot_be_read_is_one_line(site):
+def test_an_invalid_email_url_is_one_line(site):
     right = [
         "smtp+tls://u:p%40%2F%23%25@h",
         "smtp://h",
@@ -214,7 +214,7 @@ for url in {right + wrong!r}:
     assert all(line.startswith("EMAIL_URL cannot be read: write smtp+tls:") for line in lines[4:])
 
 
-def test_a_missing_mail_server_is_said_before_anything_is_sent(site):
+def test_the_deploy_check_reports_a_missing_mail_server(site):
     check = ("check", "--deploy", "--fail-level", "WARNING")
     assert "no issues" in site.manage(*check).stdout
     process = site.manage(*check, check=False, EMAIL_URL_FILE="")
@@ -255,7 +255,7 @@ def printed_without(site, mail_server, request) -> str:
     return site.gunicorn.printed().removeprefix(before)
 
 
-def test_a_mail_server_that_is_away_makes_no_second_error(site, mail_server):
+def test_an_error_mail_that_cannot_be_sent_is_one_line(site, mail_server):
     def fail():
         assert site.ask("/fail").status == 500
 
@@ -267,14 +267,14 @@ def test_a_mail_server_that_is_away_makes_no_second_error(site, mail_server):
     assert printed.count("Traceback") == 1
 
 
-def test_a_link_that_cannot_be_mailed_is_in_the_log(site, mail_server):
+def test_a_reset_mail_that_cannot_be_sent_is_logged(site, mail_server):
     def forget():
         assert site.fill("/admin/password_reset/", email=f"ada@{HOST}").status == 302
 
     assert "Failed to send password reset email" in printed_without(site, mail_server, forget)
 
 
-def test_who_forgot_the_password_gets_a_link_that_works(site, mail_server):
+def test_a_forgotten_password_is_reset_by_mail(site, mail_server):
     mail_server.take()
     login = site.ask("/admin/login/").text
     (page,) = re.findall(r'<a href="([^"]+)">Forgotten your', login)

@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.stack
 
 
-def test_the_database_stops_and_starts_while_the_site_runs(make_stack):
+def test_the_site_recovers_when_the_database_stops_and_starts(make_stack):
     project = make_stack()
     project.up()
     assert project.status("/admin/login/") == 200
@@ -25,7 +25,7 @@ def test_the_database_stops_and_starts_while_the_site_runs(make_stack):
     assert project.restarts() == 0
 
 
-def test_the_database_restarts_between_two_requests(make_stack):
+def test_a_database_restart_between_two_requests_breaks_neither(make_stack):
     project = make_stack()
     project.up()
     # At once, so that each thread of the server opens a connection of its own, and keeps it.
@@ -68,7 +68,7 @@ def test_no_acknowledged_row_is_lost_when_the_database_is_killed(make_stack):
     print(f"{len(acknowledged)} rows acknowledged, {len(stored)} stored, 0 lost")
 
 
-def test_the_network_to_the_database_is_cut_and_restored(make_stack):
+def test_the_site_recovers_when_the_network_to_the_database_was_cut(make_stack):
     project = make_stack()
     project.up()
     network = f"{project.stack}_default"

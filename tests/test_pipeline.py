@@ -13,7 +13,7 @@ from tests.support.project import ROOT, Project
 @pytest.mark.parametrize(
     ("ci", "file"), [("github", ".github/workflows/ci.yml"), ("gitlab", ".gitlab-ci.yml")]
 )
-def test_what_the_pipeline_runs_works(bake, ci, file):
+def test_the_pipeline_passes_and_finds_mistakes(bake, ci, file):
     project = bake(project_slug=Project.unused_slug(), ci=ci, postgres_driver="psycopg")
     os.remove(project.path / ".env")
     commands = re.findall(r"^ *- (?:run: )?(make .*)$", project.read(file), re.MULTILINE)

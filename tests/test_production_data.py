@@ -33,7 +33,7 @@ def test_data_moves_from_development_to_production_and_to_a_new_server(make_stac
 
 
 @pytest.mark.parametrize("storage", ["bind_mount", "tmpfs"])
-def test_every_place_for_the_data_works_hardened(make_site, storage):
+def test_every_storage_works_in_production(make_site, storage):
     site = make_site(postgres_storage=storage, postgres_version="17", use_entrypoint=False)
     assert site.request("/").status == 200
     site.run("make", "backup")

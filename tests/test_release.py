@@ -65,7 +65,7 @@ def test_a_release_under_load_loses_no_request(make_site):
     assert not site.run(*dangling, f"label=com.docker.compose.project={site.stack}").stdout
 
 
-def test_a_release_loses_no_request_that_waits_to_be_taken(make_site):
+def test_a_release_loses_no_request_in_the_accept_queue(make_site):
     site = make_site({"WEB_CONCURRENCY": "1"})
     # One connection at a time: the others wait in the kernel, where a process that ends leaves them.
     site.replace("app/gunicorn.conf.py", "threads =", "worker_connections = 1\nthreads =")
@@ -125,7 +125,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(make_site, file, old, n
     assert site.deploy().stdout.endswith("Released.\n")
 
 
-def test_one_release_at_a_time_and_one_that_is_killed_is_made_good(make_site):
+def test_a_second_release_is_refused_and_a_killed_one_is_repaired(make_site):
     site = make_site()
     with Load(f"https://localhost:{site.port}/", threads=2, context=site.trusting()) as load:
         deploying = site.start("sh", "scripts/deploy.sh", env={})
@@ -144,7 +144,7 @@ def test_one_release_at_a_time_and_one_that_is_killed_is_made_good(make_site):
     assert not inside(site, "caddy", "ls", "/tmp")
 
 
-def test_no_connection_is_made_to_a_container_that_is_not_healthy(make_site):
+def test_no_connection_reaches_an_unhealthy_container(make_site):
     site = make_site()
     site.replace(
         "app/core/health.py",

@@ -119,7 +119,7 @@ def test_the_largest_body_changes_without_a_restart(site):
     site.wait_until(lambda: site.request("/receive", "POST", b"x" * 2_000_000).status == 200)
 
 
-def test_another_name_changes_without_an_answer_of_400(site):
+def test_a_new_domain_is_released_without_a_status_of_400(site):
     url = f"https://localhost:{site.port}"
     site.replace(".env", "DOMAIN=localhost", "DOMAIN=other.localhost")
     try:
@@ -136,7 +136,7 @@ def test_another_name_changes_without_an_answer_of_400(site):
     assert site.request("/").status == 200
 
 
-def test_a_pause_is_said_before_and_comes_after_the_backup(site):
+def test_a_pause_is_announced_and_comes_after_the_backup(site):
     site.replace("compose.yaml", "shm_size: 256mb", "shm_size: 192mb")
     printed = release(site, lost=None)
     assert 0 < printed.index("Made backups/") < printed.index("db restarts with its new settings")
@@ -198,7 +198,7 @@ MOMENTS = {
         ("SIGKILL", "switching"),
     ],
 )
-def test_a_release_that_is_ended_leaves_nothing_behind(site, name, moment):
+def test_an_interrupted_release_leaves_nothing_behind(site, name, moment):
     url = f"https://localhost:{site.port}"
     with Load(f"{url}/slow?seconds=2", threads=2, context=site.trusting()) as load:
         running = deploying(site)
@@ -214,7 +214,7 @@ def test_a_release_that_is_ended_leaves_nothing_behind(site, name, moment):
     settle(site)
 
 
-def test_what_somebody_runs_beside_the_site_goes_on(site):
+def test_other_containers_of_the_project_keep_running(site):
     job = site.compose("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.split()[-1]
     site.compose("run", "--no-deps", "migrate", "true")
     try:
@@ -229,7 +229,7 @@ def test_what_somebody_runs_beside_the_site_goes_on(site):
     settle(site)
 
 
-def test_a_port_that_is_taken_is_said_before_anything_changes(site):
+def test_a_port_in_use_is_reported_before_anything_changes(site):
     right = site.read(".env")
     with socket.create_server(("0.0.0.0", 0)) as other:
         port = other.getsockname()[1]
@@ -241,7 +241,7 @@ def test_a_port_that_is_taken_is_said_before_anything_changes(site):
     assert site.request("/").status == 200
 
 
-def test_a_release_ends_where_nobody_reads_any_more_what_it_says(site):
+def test_a_release_completes_when_its_output_is_closed(site):
     memory = int(site.inspect("caddy", "{{.HostConfig.Memory}}")[0]) // 1024**2
     env = re.sub("CADDY_MEMORY=.*", f"CADDY_MEMORY={memory - 32}m", site.read(".env"))
     (site.path / ".env").write_text(env, encoding="utf-8")
@@ -261,7 +261,7 @@ def test_a_release_ends_where_nobody_reads_any_more_what_it_says(site):
     assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str((memory - 32) * 1024**2)]
 
 
-def test_an_upload_outlasts_the_release(site):
+def test_an_upload_survives_a_release(site):
     url = f"https://localhost:{site.port}/receive"
     with SlowBodies(url, 3, 900_000, 10_000, 0.4, site.trusting()) as uploads:
         site.wait_until(lambda: uploads.open == 3)
@@ -270,7 +270,7 @@ def test_an_upload_outlasts_the_release(site):
     assert uploads.answers == {200: 3}
 
 
-def test_an_older_commit_says_what_the_database_is_ahead(site):
+def test_an_older_commit_names_the_migrations_that_it_lacks(site):
     migration = site.path / "app/core/migrations/0002_required.py"
     migration.write_text(
         "from django.db import migrations, models\n\n\n"

@@ -32,7 +32,7 @@ def test_every_way_of_waiting_comes_up_the_first_time(make_stack, answers):
 
 
 @pytest.mark.parametrize(("answers", "seconds"), [(WAITING[0], 20), (WAITING[-1], 5)])
-def test_a_database_that_takes_seconds_longer(make_stack, answers, seconds):
+def test_a_slow_database_delays_the_start_and_does_not_fail_it(make_stack, answers, seconds):
     project = make_stack(**answers)
     script = project.path / "slow.sh"
     script.write_text(f"sleep {seconds}\n")
@@ -44,7 +44,7 @@ def test_a_database_that_takes_seconds_longer(make_stack, answers, seconds):
     assert "Traceback" not in project.logs()
 
 
-def test_waits_by_itself_where_compose_does_not_order_the_start(make_stack):
+def test_app_waits_where_compose_does_not_order_the_start(make_stack):
     project = make_stack()
     project.compose("build")
     project.compose("up", "--detach", "--no-deps", "app", "db")
@@ -84,7 +84,7 @@ while time.monotonic() < deadline:
     assert {line for line in said[:-1] if "does not exist" in line or "auth" in line} == set()
 
 
-def test_three_replicas_and_each_migration_once(make_stack):
+def test_three_replicas_apply_each_migration_once(make_stack):
     project = make_stack()
     project.replace(".env", f"APP_PORT={project.port}", "APP_PORT=0")
     project.up("--scale", "app=3")
@@ -110,7 +110,7 @@ def test_a_failed_migration_stops_the_start_and_shows_why(make_stack):
     assert project.inspect("app", "{{.State.Status}}") == ["created"]
 
 
-def test_a_checkout_with_crlf_and_without_execute_bits(make_stack):
+def test_a_checkout_with_crlf_and_without_execute_bits_comes_up(make_stack):
     project = make_stack()
     script = project.path / "docker/app/entrypoint.sh"
     script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
@@ -119,7 +119,7 @@ def test_a_checkout_with_crlf_and_without_execute_bits(make_stack):
     assert project.status("/") == 200
 
 
-def test_one_off_commands(make_stack):
+def test_one_off_commands_run_with_and_without_the_database(make_stack):
     project = make_stack()
     project.compose("build")
     run = ("run", "--rm", "-T")

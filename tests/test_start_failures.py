@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.stack
 
 
-def test_a_changed_password_over_a_volume(make_stack):
+def test_a_changed_password_is_one_line_and_keeps_the_data(make_stack):
     project = make_stack()
     project.up()
     project.sql("CREATE TABLE kept AS SELECT 1 AS row")
@@ -25,7 +25,7 @@ def test_a_changed_password_over_a_volume(make_stack):
     assert project.sql("SELECT * FROM kept") == "1"
 
 
-def test_a_database_that_was_dropped(make_stack):
+def test_a_dropped_database_is_reported_with_the_command_that_creates_it(make_stack):
     project = make_stack()
     project.up()
     name = project.setting("POSTGRES_DB")
@@ -46,7 +46,7 @@ def test_a_database_that_was_dropped(make_stack):
     assert project.status("/health/ready") == 200
 
 
-def test_a_database_that_ends_at_once(make_stack):
+def test_a_database_that_exits_at_once_shows_its_output(make_stack):
     project = make_stack()
     project.add_to_compose(
         "services: {db: {entrypoint: ['sh', '-c', 'echo broken >&2; exit 3']}}\n"
@@ -58,7 +58,7 @@ def test_a_database_that_ends_at_once(make_stack):
     assert "Traceback" not in process.stdout
 
 
-def test_a_database_that_is_never_there(make_stack):
+def test_a_database_that_never_appears_ends_the_wait(make_stack):
     project = make_stack()
     project.compose("build")
     process = project.compose(

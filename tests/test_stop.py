@@ -41,7 +41,7 @@ def test_stops_within_a_second_and_lets_requests_finish(make_stack, answers):
     assert min(busy) <= 2 + 1
 
 
-def test_stops_while_it_waits(make_stack):
+def test_app_stops_while_it_waits(make_stack):
     project = make_stack()
     project.compose("build")
     project.compose("up", "--detach", "--no-deps", "app")

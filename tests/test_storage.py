@@ -6,7 +6,7 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.mark.parametrize("version", ["18", "17"])
-def test_a_folder_of_the_project_keeps_the_rows(start_stack, version):
+def test_a_bind_mount_keeps_the_rows(start_stack, version):
     project = start_stack(postgres_storage="bind_mount", postgres_version=version)
     project.sql("CREATE TABLE kept AS SELECT 1 AS row")
     project.compose("down", "--volumes")
@@ -20,7 +20,7 @@ def test_a_folder_of_the_project_keeps_the_rows(start_stack, version):
 
 
 @pytest.mark.parametrize("version", ["18", "17"])
-def test_memory_is_for_trials_and_says_so(start_stack, version):
+def test_tmpfs_loses_the_rows_and_compose_yaml_says_so(start_stack, version):
     project = start_stack(postgres_storage="tmpfs", postgres_version=version)
     assert project.sql("SHOW fsync") == "off"
     assert project.inspect("db", '{{range .Mounts}}{{if eq .Type "volume"}}x{{end}}{{end}}') == [""]
@@ -32,7 +32,7 @@ def test_memory_is_for_trials_and_says_so(start_stack, version):
 
 
 @pytest.mark.parametrize("version", ["18", "17", "15"])
-def test_what_users_upload_is_kept_and_writable_in_production(make_stack, version):
+def test_uploads_are_kept_and_writable_in_production(make_stack, version):
     project = make_stack(postgres_version=version)
     compose = ("-f", "compose.yaml")
     run = (*compose, "run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1", "app", "sh", "-c")
@@ -42,7 +42,7 @@ def test_what_users_upload_is_kept_and_writable_in_production(make_stack, versio
     assert project.compose(*run, "cat $MEDIA_ROOT/upload").stdout.splitlines()[-1] == "hello"
 
 
-def test_what_users_upload_lies_in_the_project_in_development(start_stack):
+def test_uploads_are_in_the_project_folder_in_development(start_stack):
     project = start_stack()
     save = (
         "from django.core.files.base import ContentFile;"

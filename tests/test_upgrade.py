@@ -45,7 +45,7 @@ def without_new_rights(text: str) -> str:
     return text.replace("arwdDxtm", "arwdDxt")
 
 
-def nothing_is_left(project: Project) -> None:
+def assert_nothing_is_left(project: Project) -> None:
     """Fail where an upgrade left a file, a container or a volume that only it uses."""
     assert not list(project.path.glob("compose.upgrade*"))
     names = project.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
@@ -56,7 +56,7 @@ def nothing_is_left(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [("15", "17"), ("17", "18"), ("15", "18")])
-def test_an_upgrade_keeps_all_there_is(make_stack, old, new):
+def test_an_upgrade_keeps_everything(make_stack, old, new):
     project = make_stack(postgres_version=old)
     images = []
     if (old, new) == ("17", "18"):
@@ -86,7 +86,7 @@ def test_an_upgrade_keeps_all_there_is(make_stack, old, new):
         assert volume_is_there(project, old)
         mounts = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}{{end}}{{end}}'
         assert project.inspect("db", mounts) == [f"{project.stack}_db_data_{new}"]
-        nothing_is_left(project)
+        assert_nothing_is_left(project)
         assert f"is on PostgreSQL {new} already" in upgrade(project, new, check=False).stdout
         project.compose("down")
         project.up()
@@ -100,7 +100,7 @@ def test_an_upgrade_keeps_all_there_is(make_stack, old, new):
             project.run("docker", "image", "rm", *images)
 
 
-def test_an_upgrade_of_a_folder(start_stack):
+def test_an_upgrade_of_a_bind_mount(start_stack):
     project = start_stack(postgres_storage="bind_mount", postgres_version="15")
     project.sql("CREATE TABLE kept AS SELECT n FROM generate_series(1, 1000) n")
     # A setting that the newer one does not have: said before anything is copied.
@@ -119,7 +119,7 @@ def test_an_upgrade_of_a_folder(start_stack):
     assert version(project) == "17"
     assert project.sql("SELECT count(*) FROM kept") == "1000"
     assert (project.path / "postgres_data/15").is_dir()
-    nothing_is_left(project)
+    assert_nothing_is_left(project)
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +146,12 @@ def contents(project: Project) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in project.files().items()}
 
 
-def as_it_was(project: Project, files: dict[str, bytes]) -> None:
+def assert_as_it_was(project: Project, files: dict[str, bytes]) -> None:
     """Fail unless the old server runs, with its data, and nothing of the new one is left."""
     assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
     project.wait_until(lambda: project.status("/health/ready") == 200)
     assert contents(project) == files
-    nothing_is_left(project)
+    assert_nothing_is_left(project)
     assert not volume_is_there(project, "18")
 
 
@@ -166,7 +166,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
     }.items():
         process = upgrade(project, *to.split(" "), check=False)
         assert process.returncode != 0 and says in process.stdout, process.stdout
-        as_it_was(project, before)
+        assert_as_it_was(project, before)
 
     # What is different on the new server is found, though the rows are as many.
     script = "docker/db/upgrade_new.sh"
@@ -181,7 +181,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
         process = upgrade(project, "18", check=False)
         (project.path / script).write_bytes(before[script])
         assert process.returncode != 0 and says in process.stdout, process.stdout
-        as_it_was(project, before)
+        assert_as_it_was(project, before)
 
     env = project.read(".env")
     project.add_to_compose(
@@ -190,7 +190,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
     small = contents(project)
     process = upgrade(project, "18", check=False)
     assert "MB for a while, and its disk has 105 MB free." in process.stdout, process.stdout
-    as_it_was(project, small)
+    assert_as_it_was(project, small)
     (project.path / ".env").write_text(env)
     (project.path / "compose.fault.yaml").unlink()
 
@@ -200,7 +200,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
     changed = contents(project)
     process = upgrade(project, "18", check=False)
     assert "compose.yaml has to say 'image: postgres:17-trixie'" in process.stdout
-    as_it_was(project, changed)
+    assert_as_it_was(project, changed)
     (project.path / "compose.yaml").write_bytes(before["compose.yaml"])
 
 
@@ -212,7 +212,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     terminal.press_ctrl_c()
     assert terminal.end() != 0
     assert "Nothing was upgraded: the project is on PostgreSQL 17, as it was." in terminal.shown
-    as_it_was(project, before)
+    assert_as_it_was(project, before)
 
     terminal = project.in_terminal("make", "upgrade-postgres", "TO=18")
     terminal.wait_for("Copying: ")
@@ -220,7 +220,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     wait_until(lambda: not (project.path / "compose.upgrade.yaml").exists(), 60, project.logs)
     released = ("flock", "--nonblock", ".", "true")
     wait_until(lambda: project.run(*released, check=False).returncode == 0, 60, project.logs)
-    as_it_was(project, before)
+    assert_as_it_was(project, before)
 
     # Killed: nobody cleans up. The next one does, and so does a plain start before it.
     for start_first in (True, False):
@@ -240,7 +240,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     (project.path / "docker/db/upgrade_new.sh").write_text(tamper)
     assert upgrade(project, "18", check=False).returncode != 0
     (project.path / "docker/db/upgrade_new.sh").write_text(script)
-    as_it_was(project, before)
+    assert_as_it_was(project, before)
 
 
 def test_data_that_was_in_use_is_never_overwritten(old_stack):
@@ -319,7 +319,7 @@ def test_nothing_that_was_acknowledged_is_lost_by_an_upgrade(old_stack):
         project.run("docker", "rm", "--force", id)
     assert version(project) == "18"
     assert int(project.sql("SELECT n FROM counter")) >= acknowledged
-    nothing_is_left(project)
+    assert_nothing_is_left(project)
     project.wait_until(lambda: project.status("/health/ready") == 200)
 
 

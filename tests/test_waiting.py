@@ -64,7 +64,7 @@ def assert_becomes_ready(waiting, cause):
     assert "Traceback" not in waiting.printed()
 
 
-def test_a_server_that_is_not_there_yet(project, server, running):
+def test_waits_for_a_server_that_is_not_up_yet(project, server, running):
     running.stop()
     waiting = start_waiting(project, running)
     waiting.wait_for("connection refused")
@@ -72,7 +72,7 @@ def test_a_server_that_is_not_there_yet(project, server, running):
     assert_becomes_ready(waiting, "connection refused")
 
 
-def test_a_server_that_starts_up(project, server, running):
+def test_waits_for_a_server_that_starts_up(project, server, running):
     # A restore_command that takes its time holds the start in archive recovery.
     running.stop()
     (running.data / "recovery.signal").touch()
@@ -86,7 +86,7 @@ def test_a_server_that_starts_up(project, server, running):
     assert_becomes_ready(waiting, "the server is starting up")
 
 
-def test_a_server_that_shuts_down(project, server, running):
+def test_waits_for_a_server_that_shuts_down(project, server, running):
     # A smart shutdown waits for the sessions that are open.
     session = running.open_session()
     running.stop("smart", wait=False)
@@ -98,7 +98,7 @@ def test_a_server_that_shuts_down(project, server, running):
     assert_becomes_ready(waiting, "the server is shutting down")
 
 
-def test_a_server_that_recovers_from_a_crash(project, server, running):
+def test_waits_for_a_server_that_recovers_from_a_crash(project, server, running):
     # A process that does not end holds the server in its recovery for some seconds.
     stopped, crashed = running.open_session(), running.open_session()
     os.kill(stopped.pid_of_backend, signal.SIGSTOP)
@@ -111,7 +111,7 @@ def test_a_server_that_recovers_from_a_crash(project, server, running):
     crashed.kill()
 
 
-def test_a_server_that_is_full(project, server, running):
+def test_waits_for_a_server_without_a_free_connection(project, server, running):
     sessions = [running.open_session() for _ in range(8)]
     waiting = start_waiting(project, running)
     waiting.wait_for("too many connections")
@@ -128,7 +128,7 @@ def test_a_server_that_is_full(project, server, running):
         ("host all all all trust", "nobody_here", "no such role. A volume keeps the role"),
     ],
 )
-def test_a_server_that_says_no(project, server, running, rule, user, says):
+def test_a_server_that_refuses_the_client_ends_the_wait(project, server, running, rule, user, says):
     (running.data / "pg_hba.conf").write_text(rule + "\n")
     running.restart(wait=False)
     waiting = start_waiting(project, running, POSTGRES_USER=user)
@@ -138,7 +138,7 @@ def test_a_server_that_says_no(project, server, running, rule, user, says):
     assert running.password not in waiting.printed()
 
 
-def test_migrations_that_others_apply(project, server, running):
+def test_waits_for_migrations_that_another_process_applies(project, server, running):
     database = f"migrated_by_others_{free_port()}"
     running.sql(f"CREATE DATABASE {database}")
     waiting = start_waiting(project, running, "--migrations", POSTGRES_DB=database)
@@ -148,7 +148,7 @@ def test_migrations_that_others_apply(project, server, running):
     assert_becomes_ready(waiting, "migrations are not applied")
 
 
-def test_the_timeout_says_what_was_tried(project, server, running):
+def test_the_timeout_reports_what_was_tried(project, server, running):
     environment = {"POSTGRES_PORT": str(free_port()), "WAIT_FOR_DB_TIMEOUT": "0.5"}
     waiting = start_waiting(project, running, **environment)
     assert waiting.end() == 1

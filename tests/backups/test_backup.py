@@ -13,7 +13,7 @@ from tests.support.rich_database import state_of
 pytestmark = pytest.mark.stack
 
 
-def test_backup_and_restore_keep_all_there_is(project):
+def test_backup_and_restore_keep_everything(project):
     before = state_of(project)
 
     name = backup(project)
@@ -53,7 +53,7 @@ def test_backup_and_restore_keep_all_there_is(project):
     assert project.admin_sql("SELECT to_regclass('later') IS NULL") == "t"
 
 
-def test_backups_at_once(project):
+def test_backups_made_at_once_get_different_names(project):
     with ThreadPoolExecutor(4) as pool:
         names = set(pool.map(lambda _: backup(project), range(4)))
     assert len(names) == 4
@@ -122,7 +122,7 @@ def test_a_backup_names_the_session_that_locks_a_table(project):
     backup(project)
 
 
-def test_limits_of_a_role_do_not_break_backup_and_restore(project):
+def test_timeouts_of_a_role_do_not_break_backup_and_restore(project):
     for role in ("postgres", "django"):
         project.admin_sql(f"ALTER ROLE {role} SET statement_timeout = '1ms'")
     try:

@@ -57,7 +57,7 @@ def big_backup(project) -> Iterator[str]:
     project.sql("DROP TABLE IF EXISTS big; DROP TABLE IF EXISTS later")
 
 
-def test_two_restores_at_once(project, big_backup):
+def test_the_second_of_two_restores_is_refused(project, big_backup):
     first = start_restore(project, big_backup)
     first.process.send_signal(19)
     second = restore(project, big_backup, check=False)
@@ -120,7 +120,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     assert databases(project) == {project.slug, f"{project.slug}_before"}
 
 
-def test_a_restore_while_the_site_writes(project):
+def test_a_restore_while_the_site_writes_loses_no_row(project):
     project.sql("CREATE TABLE written (id integer PRIMARY KEY)")
     project.sql("INSERT INTO written SELECT -n FROM generate_series(1, 1000) n")
     name = backup(project)

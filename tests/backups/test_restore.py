@@ -12,7 +12,7 @@ from tests.support.rich_database import MORE_ROLES, state_of
 pytestmark = pytest.mark.stack
 
 
-def test_what_a_restore_replaced_stays_until_it_is_deleted_by_name(project):
+def test_the_replaced_database_stays_until_it_is_deleted_by_name(project):
     name = backup(project)
     project.sql("CREATE TABLE live AS SELECT 1")
     printed = [restore(project, name).stdout, restore(project, name).stdout]
@@ -88,7 +88,7 @@ def test_a_restore_that_fails_changes_nothing(project):
     assert project.status("/health/ready") == 200
 
 
-def test_a_backup_from_when_it_was_a_file_can_be_restored(project):
+def test_a_backup_in_the_older_file_format_can_be_restored(project):
     before = state_of(project)
     old = f"pg_dump -U postgres -Fc -f /backups/old.dump {project.slug}"
     project.compose("exec", "-T", "db", "sh", "-c", old)
@@ -148,7 +148,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     assert other.admin_sql("SELECT count(*) FROM pg_roles WHERE rolname = 'writer'") == "0"
 
 
-def in_db(project: Project, script: str, *arguments: str, **environment: str):
+def run_in_db(project: Project, script: str, *arguments: str, **environment: str):
     """Run a script for the data directly, with other variables than the container has."""
     options = [word for item in environment.items() for word in ("-e", "=".join(item))]
     command = ("exec", "-T", *options, "db", "sh", f"/scripts/{script}.sh", *arguments)
@@ -156,15 +156,15 @@ def in_db(project: Project, script: str, *arguments: str, **environment: str):
 
 
 @pytest.mark.parametrize("length", [62, 63])
-def test_a_database_with_a_long_name(project, length):
+def test_a_database_with_a_long_name_is_backed_up_and_restored(project, length):
     name = ("d" * length)[:length]
     project.admin_sql(f"CREATE DATABASE {name} OWNER django")
     project.admin_sql("SET ROLE django; CREATE TABLE django_migrations AS SELECT 1 AS row", name)
     try:
-        made = in_db(project, "backup", POSTGRES_DB=name)
+        made = run_in_db(project, "backup", POSTGRES_DB=name)
         file = re.search(r"^Made (backups/\S+)", made.stdout, re.MULTILINE)[1]
         project.admin_sql("UPDATE django_migrations SET row = 2", name)
-        restored = in_db(project, "restore", file, POSTGRES_DB=name)
+        restored = run_in_db(project, "restore", file, POSTGRES_DB=name)
         assert restored.returncode == 0, restored.stdout
         assert project.admin_sql("SELECT row FROM django_migrations", name) == "1"
         (kept,) = re.findall(r"DB=(\S+)", restored.stdout)
@@ -173,7 +173,7 @@ def test_a_database_with_a_long_name(project, length):
         project.admin_sql(f"DROP DATABASE {name}")
 
 
-def test_a_database_with_a_subscription_is_restored_again_and_again(project):
+def test_a_database_with_a_subscription_can_be_restored_repeatedly(project):
     subscribe = (
         "CREATE SUBSCRIPTION news CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)"
     )

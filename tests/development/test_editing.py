@@ -11,7 +11,7 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 
-def look_at_the_page() -> None:
+def wait_as_a_person_does() -> None:
     """Take the time that a person needs before the next edit: gunicorn looks at files each second."""
     time.sleep(1.5)
 
@@ -24,7 +24,7 @@ def test_an_edit_shows_at_the_next_request(stack):
 
     stack.replace(view, '"ok", "database": "ok"', '"ok", "database": "fine"')
     stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1], seconds=10)
-    look_at_the_page()
+    wait_as_a_person_does()
     stack.replace(view, '"ok", "database": "fine"', '"ok", "database": "ok"')
     stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1], seconds=10)
 
@@ -34,7 +34,7 @@ def test_a_mistake_in_the_code_does_not_take_the_container_down(stack):
         stack.replace(module, '"""', 'not python"""')
         try:
             stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
-            look_at_the_page()
+            wait_as_a_person_does()
         finally:
             stack.replace(module, 'not python"""', '"""')
         stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)

@@ -18,7 +18,7 @@ def contents(project: Project) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "target", ["format", "lint", "check", "test", "migrations", "migrate", "lock", "help"]
 )
-def test_make_targets_work(stack, target):
+def test_make_tasks_work_and_change_no_file(stack, target):
     before = contents(stack)
 
     stack.run("make", target)
@@ -27,7 +27,7 @@ def test_make_targets_work(stack, target):
 
 
 @pytest.mark.parametrize("command", ["python manage.py test", "pytest"])
-def test_passes_its_own_tests_inside(stack, command):
+def test_its_own_tests_pass_in_the_container(stack, command):
     printed = stack.compose("run", "--rm", "-T", "app", *command.split()).stdout
     assert re.search(r"^OK$|\d+ passed", printed, re.MULTILINE), printed
 

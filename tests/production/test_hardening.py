@@ -12,7 +12,7 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 
-def test_a_process_that_is_broken_into_has_no_rights(site):
+def test_containers_run_without_root_and_without_privileges(site):
     for service in SERVICES:
         (read_only,) = site.inspect(service, "{{.HostConfig.ReadonlyRootfs}}")
         (dropped,) = site.inspect(service, "{{.HostConfig.CapDrop}}")
@@ -51,7 +51,7 @@ def test_only_app_reaches_the_database_and_only_caddy_the_world(site):
         assert published == (service == "caddy")
 
 
-def test_mail_leaves_the_host(site):
+def test_app_can_send_mail_through_another_host(site):
     # An address of this machine to which app has no other way than that to the world.
     inspect = ("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     host = site.run(*inspect, "bridge").stdout.strip()
@@ -63,7 +63,7 @@ def test_mail_leaves_the_host(site):
     assert (mail["From"], mail["To"]) == ("webmaster@localhost", "eve@shop.example")
 
 
-def test_what_is_too_large_is_refused(site):
+def test_a_body_over_the_limit_is_refused(site):
     assert site.request("/receive", "POST", b"x" * 1_000_000).text == "1000000"
     assert site.request("/receive", "POST", b"x" * 10_000_001).status == 413
 
@@ -95,7 +95,7 @@ def test_an_uploaded_page_runs_no_script(site):
         assert "root:" not in site.request(path).text
 
 
-def test_passwords_cannot_be_guessed_for_ever(site):
+def test_repeated_failed_logins_are_locked_out(site):
     form = site.request("/admin/login/")
     (token,) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
     cookie = form.headers["Set-Cookie"].partition(";")[0]
@@ -136,7 +136,7 @@ def connections(site: Project, service: str, state: str) -> set[str]:
     }
 
 
-def test_it_is_caddy_that_closes_idle_connections(site):
+def test_caddy_closes_idle_connections_before_nginx(site):
     # Were it nginx, a form that is sent at that very moment would be answered with 502.
     assert site.request("/receive", "POST", b"x").status == 200
     open_ones = connections(site, "caddy", "01")

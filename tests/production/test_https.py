@@ -13,7 +13,7 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 
-def test_serves_https_with_all_that_belongs_to_it(site):
+def test_https_responses_have_security_headers_and_compression(site):
     page = site.request("/", Accept_Encoding="gzip")
     assert page.status == 200
     assert page.headers["Content-Encoding"] == "gzip"
@@ -69,12 +69,12 @@ def test_a_person_uses_the_admin_over_https(site, page):
     page.get_by_text("was changed successfully").wait_for()
 
 
-def test_django_finds_nothing_to_object_to(site):
+def test_the_deploy_check_passes(site):
     manage = ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert "no issues" in inside(site, "app", *manage)
 
 
-def test_another_name_gets_nothing(site):
+def test_an_unknown_host_name_is_refused(site):
     assert site.request("/", Host="evil.example").status == 421
     assert plain(site, "/", Host="evil.example").status == 421
     # Caddy tells the name it was asked for, whatever the client says it was asked for before that.
@@ -89,7 +89,7 @@ def test_another_name_gets_nothing(site):
         context.wrap_socket(connection, server_hostname="evil.example")
 
 
-def test_who_claims_https_over_http_is_redirected(site):
+def test_a_forwarded_proto_header_of_a_client_is_ignored(site):
     assert plain(site, "/", X_Forwarded_Proto="https").status == 308
     # And the other way round no loop comes of it.
     assert site.request("/", X_Forwarded_Proto="http").status == 200
@@ -111,14 +111,14 @@ def ask(site: Project, id: str, path: str = "/", **headers: str) -> int:
         connection.close()
 
 
-def test_app_itself_insists_on_https_and_its_name(site):
+def test_app_itself_requires_https_and_a_known_host(site):
     (id,) = site.compose("ps", "--quiet", "app").stdout.split()
     assert ask(site, id, Host="localhost") == 301
     assert ask(site, id, Host="evil.example") == 400
     assert ask(site, id, Host="evil.example", X_Forwarded_Proto="https") == 400
 
 
-def test_a_proxy_that_is_not_named_is_not_believed(site):
+def test_an_unlisted_proxy_is_not_trusted(site):
     named = ("--env", "FORWARDED_ALLOW_IPS=192.0.2.1")
     # Without nginx, where there are addresses of peers.
     alone = ("run", "--detach", "--no-deps", *named, "app", "gunicorn", "config.wsgi")

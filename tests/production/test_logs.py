@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.stack
 
 
-def test_logs_are_objects_whatever_a_client_sends(site):
+def test_log_lines_are_json_whatever_a_client_sends(site):
     nasty = 'a "quoted" \\ back\tslash é'
     site.request("/health/live?" + "x" * 12, User_Agent=nasty, X_Forwarded_For="203.0.113.7")
 
@@ -23,7 +23,7 @@ def test_logs_are_objects_whatever_a_client_sends(site):
     assert "203.0.113.7" not in json.dumps(entry)
 
 
-def test_every_request_leaves_a_line_with_its_client(site):
+def test_every_request_is_logged_with_its_client_address(site):
     spoofed = "203.0.113.9"
     assert site.request("/receive", "POST", b"x" * 10_000_001).status == 413
     assert site.request("/asked", Host="evil.example").status == 421

@@ -7,7 +7,7 @@ from tests.support.production import SERVICES, inside
 pytestmark = pytest.mark.stack
 
 
-def test_secrets_are_files_and_nothing_else(site):
+def test_secrets_are_in_files_and_nowhere_else(site):
     values = [
         (site.path / "secrets" / name).read_text().strip()
         for name in ("secret_key", "postgres_password", "redis_password")
@@ -42,7 +42,7 @@ def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
     assert "secrets/secret_key" not in project.run("git", "status", "--short", "-uall").stdout
 
 
-def test_a_password_that_is_not_the_databases_names_its_file(site):
+def test_a_wrong_password_names_its_secret_file(site):
     secret = site.path / "secrets" / "postgres_password"
     right = secret.read_text()
     try:
@@ -58,7 +58,7 @@ def test_a_password_that_is_not_the_databases_names_its_file(site):
 
 
 @pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
-def test_missing_settings_are_one_line(site, command):
+def test_missing_settings_are_reported_in_one_line(site, command):
     run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.stack, *command]
     process = site.run(*run, check=False)
     needed = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
@@ -73,7 +73,7 @@ def test_missing_settings_are_one_line(site, command):
     assert "Traceback" not in process.stdout
 
 
-def test_what_is_not_there_is_said_before_anything_starts(make_stack):
+def test_a_release_reports_what_is_missing_before_anything_starts(make_stack):
     project = make_stack()
     project.to_production()
     (project.path / "secrets" / "secret_key").unlink()
