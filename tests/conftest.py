@@ -19,12 +19,12 @@ from unittest import mock
 
 import pytest
 from jinja2 import Environment
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
+from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
-from tests.support.processes import wait_until
 from tests.support.project import ROOT, Project
-from tests.support.tiers import BROWSER, REQUIRED_TIERS, TIERS, missing_service
+from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -133,26 +133,11 @@ def postgres_servers(make_server) -> Iterator[dict[str, EmbeddedPostgres]]:
         server.stop("immediate")
 
 
-def addresses_are_settled() -> bool:
-    """Return whether no address of this machine is still being tried (IFA_F_TENTATIVE, 0x40).
-
-    A container that has just started has such ones for a second or two. When they are settled,
-    Chromium gives up all that it is loading: ERR_NETWORK_CHANGED.
-    """
-    addresses = Path("/proc/net/if_inet6")
-    lines = addresses.read_text().splitlines() if addresses.exists() else []
-    return not any(int(line.split()[4], 16) & 0x40 for line in lines)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a real browser."""
-    with sync_playwright() as playwright:
-        # Chromium's sandbox does not work for root, and container hosts run tests as root.
-        options = [] if os.geteuid() else ["--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -170,7 +155,7 @@ def page(browser) -> Iterator[Page]:
     def complained(said: ConsoleMessage) -> bool:
         return said.type == "error" and not by_itself(said.location["url"])
 
-    wait_until(addresses_are_settled, 30, lambda: "addresses of this machine keep changing")
+    wait_for_settled_addresses()
     page = browser.new_page(ignore_https_errors=True)
     errors = []
     page.on("console", lambda said: errors.append(said.text) if complained(said) else None)

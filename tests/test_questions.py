@@ -1,16 +1,11 @@
 """The questions: asked, explained and listed, in a real terminal too."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import time
 
 import pytest
 
 from tests.support.answers import CHOICES, QUESTIONS
-from tests.support.generate import generate
+from tests.support.generate import generate, generate_in_terminal
 from tests.support.project import ROOT
 
 
@@ -38,36 +33,9 @@ PROMPTS = QUESTIONS["__prompts__"]
 
 
 def in_a_terminal(folder, typed: dict[int, str] | None = None) -> str:
-    """Generate a project in a terminal, return what it showed, without colours.
-
-    Each question is answered by the Enter key, or by what is typed at its number.
-    """
-    terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        ["cookiecutter", ROOT, "--output-dir", folder],
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        env=os.environ | {"COOKIECUTTER_CONFIG": os.devnull, "TERM": "xterm", "COLUMNS": "200"},
-    )
-    os.close(end)
-    shown = b""
-    asked = 0
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                shown += os.read(terminal, 100_000)
-            except OSError:  # closed by the other side
-                break
-        # Each question ends with its default in brackets, and a colon.
-        waiting = re.findall(rb"\)(?:\x1b\[[0-9;]*m)*: ", shown)
-        if len(waiting) > asked:
-            asked += 1
-            os.write(terminal, ((typed or {}).get(asked, "") + "\n").encode())
-    process.wait(10)
-    os.close(terminal)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
+    """Generate a project in a terminal, return what it showed, without colours."""
+    shown = generate_in_terminal(folder, typed=typed, env={"COLUMNS": "200"})
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
 def test_a_terminal_shows_every_question_in_order_and_in_full(tmp_path):
