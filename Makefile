@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test actionlint lint bench lock
+.PHONY: help demo demo-stop test actionlint lint bench pictures lock
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -29,6 +29,9 @@ lint: .venv/done ## Check the template's own code
 
 bench: .venv/done ## Measure, as ratios against a floor
 	python -m benchmarks.bench $(ARGS)
+
+pictures: .venv/done ## Take the pictures of README.md anew
+	python -m scripts.pictures
 
 lock: .venv/done ## Pin what the requirements*.in ask for, here and in the template
 	python -m scripts.lock $(ARGS)

@@ -3,11 +3,12 @@
 import itertools
 import re
 import subprocess
+from urllib.parse import unquote
 
 import pytest
 
 from tests.support.answers import CHOICES
-from tests.support.project import Project
+from tests.support.project import ROOT, Project
 
 # The questions on which the length of README.md depends.
 QUESTIONS = ("postgres_storage", "deployment", "ci")
@@ -88,3 +89,14 @@ def test_the_readme_tells_readers_without_make_where_the_commands_are(project):
     # Needed before anything else, so the line itself is there.
     (line,) = re.findall(r"^\t(docker run .*make_env.py)$", project.read("Makefile"), re.MULTILINE)
     assert line.replace("$(CURDIR)", "${PWD}") in readme
+
+
+def test_no_link_in_the_repository_is_broken_and_every_decision_is_listed():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    link = r"""(?:\]\(|^\[\w+\]: |(?:src|srcset)=")(?!http)([^)\s"#]+)"""
+    for page in pages:
+        for target in re.findall(link, page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert (page.parent / unquote(target)).exists(), f"{page.name}: {target}"
+    index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
+    for record in (ROOT / "docs/decisions").glob("[!R]*.md"):
+        assert f"({record.name})" in index, record.name
