@@ -1,8 +1,8 @@
-"""Fixtures: a baked project, an interpreter with its dependencies, a server, a running stack.
+"""Fixtures: a rendered project, an interpreter with its dependencies, a server, a running stack.
 
 Tiers: tests without a mark need nothing but Python and make; the marks in pyproject.toml say what
-the others need. A tier whose service is missing is skipped with a line that says how to get it, or
-fails where the environment requires it: REQUIRE_TIERS=postgres,stack.
+the others need. A test whose service is missing is skipped, and the report says how to get it. With
+REQUIRE_TIERS=postgres,stack it fails instead.
 """
 
 import fcntl
@@ -69,15 +69,15 @@ def bake(cookies) -> Callable[..., Project]:
 
 @pytest.fixture(scope="session")
 def bake_once(cookies_session) -> Callable[..., Project]:
-    """The same for what a whole session shares: one render for each set of answers."""
+    """Render the template once in a session for each set of answers."""
     return functools.cache(lambda **answers: render(cookies_session, answers))
 
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory) -> Path:
-    """A folder of this run of the tests, which all of its processes share."""
+    """A folder that all processes of this run share."""
     folder = tmp_path_factory.getbasetemp()
-    # Each process of xdist has a folder of its own in that of the run.
+    # Each process of xdist has a subfolder of its own.
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
@@ -86,7 +86,7 @@ def python_for(bake_once, shared_folder) -> Callable[..., Path]:
     """Install a lock of the template into a virtual environment; return its interpreter.
 
     All processes of a run share one environment for each lock: no test may change it.
-    Django 6.1 needs Python 3.12: on an older one, the stack tier has what this cannot.
+    Django 6.1 needs Python 3.12: on an older Python, only the stack tests cover it.
     """
 
     @functools.cache
@@ -114,9 +114,9 @@ def python_for(bake_once, shared_folder) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def make_server() -> Iterator[Callable[..., EmbeddedPostgres]]:
-    """Make an embedded server: make_server(version=16, max_connections="8"); it is not started."""
+    """Return a new embedded server, not started: make_server(version=16, max_connections="8")."""
     numbers = itertools.count()
-    # Not below pytest's own folder, which no other user may enter: for root it runs as nobody.
+    # Not below pytest's own folder, which only its owner can enter: root runs the server as nobody.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         os.chmod(folder, 0o711)
         yield lambda version=18, **settings: EmbeddedPostgres(
@@ -144,21 +144,21 @@ def browser() -> Iterator[Browser]:
 def page(browser) -> Iterator[Page]:
     """Open a page in the browser; the test fails on an error of a script or a request."""
 
-    # Browsers ask for this one by themselves, and the admin's pages name none.
-    def by_itself(url: str) -> bool:
+    # Browsers request this file unasked, and the admin's pages name none.
+    def is_unasked(url: str) -> bool:
         return url.endswith("/favicon.ico")
 
     def failed(response: Response) -> bool:
-        return response.status >= 400 and not by_itself(response.url)
+        return response.status >= 400 and not is_unasked(response.url)
 
-    # What a Content-Security-Policy forbids is an error here, too.
-    def complained(said: ConsoleMessage) -> bool:
-        return said.type == "error" and not by_itself(said.location["url"])
+    # A violation of the Content-Security-Policy is an error here, too.
+    def is_error(message: ConsoleMessage) -> bool:
+        return message.type == "error" and not is_unasked(message.location["url"])
 
     wait_for_settled_addresses()
     page = browser.new_page(ignore_https_errors=True)
     errors = []
-    page.on("console", lambda said: errors.append(said.text) if complained(said) else None)
+    page.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
     page.on("pageerror", lambda error: errors.append(error))
     page.on("response", lambda response: errors.append(response) if failed(response) else None)
     yield page
@@ -168,9 +168,9 @@ def page(browser) -> Iterator[Page]:
 
 @pytest.fixture
 def make_stack(bake) -> Iterator[Callable[..., Project]]:
-    """Render a project with a Compose name and a port of its own, which is not started yet.
+    """Render a project with a Compose name and a port of its own; it is not started.
 
-    Afterwards nothing of it is left on the engine, and the test fails where something is.
+    After the test everything of it is removed from the engine, or the test fails.
     """
     projects = []
 
@@ -200,7 +200,7 @@ def start_stack(make_stack) -> Callable[..., Project]:
 
 @pytest.fixture
 def make_site(make_stack) -> Callable[..., Project]:
-    """Render a project, make it what it is on a server, and release it: make_site(ci="none")."""
+    """Render a project, set it up for production, and release it: make_site(ci="none")."""
 
     def make(settings: dict[str, str] | None = None, **answers: object) -> Project:
         project = make_stack(**answers)

@@ -65,8 +65,8 @@ def killed(site: Project) -> list[str]:
     """Return what the engine restarted or killed for its memory."""
     ids = site.compose("ps", "--all", "--quiet").stdout.split()
     state = "{{.State.OOMKilled}} {{.RestartCount}}"
-    said = site.run("docker", "inspect", "--format", f"{{{{.Name}}}} {state}", *ids)
-    return [line for line in said.stdout.splitlines() if not line.endswith(" false 0")]
+    states = site.run("docker", "inspect", "--format", f"{{{{.Name}}}} {state}", *ids)
+    return [line for line in states.stdout.splitlines() if not line.endswith(" false 0")]
 
 
 def inside(site: Project, service: str, script: str) -> str:
@@ -97,7 +97,7 @@ def test_a_body_that_takes_too_long_is_cut_off(make_site):
     url = f"https://localhost:{site.port}/receive"
     with SlowBodies(url, 5, 100_000, 1, 0.5, site.trusting()) as slow:
         site.wait_until(lambda: sum(slow.answers.values()) == 5, seconds=15)
-    # The connection ends: none of them is told that all is well.
+    # The connections end without a status, so no client believes that its upload arrived.
     assert not {key for key in slow.answers if isinstance(key, int)}, slow.answers
 
 
@@ -114,8 +114,10 @@ def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
     url = f"https://localhost:{site.port}/"
     attack = ["h2load", "--requests=40000", "--clients=200", "--max-concurrent-streams=100"]
     attack += [f"--header=accept-encoding: {encoding}", "--connection-active-timeout=40s", url]
-    said = subprocess.run(attack, capture_output=True, text=True, timeout=120, check=False).stdout
-    assert not killed(site), said
+    printed = subprocess.run(
+        attack, capture_output=True, text=True, timeout=120, check=False
+    ).stdout
+    assert not killed(site), printed
 
     def answers_within_a_second() -> bool:
         began = time.monotonic()
@@ -123,7 +125,7 @@ def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
 
     # The rest of the attack may still be under way.
     site.wait_until(answers_within_a_second)
-    assert re.search(r"[1-9][0-9]+ 2xx", said), said
+    assert re.search(r"[1-9][0-9]+ 2xx", printed), printed
 
 
 def test_a_request_that_kills_its_worker_is_not_sent_again(site):
@@ -212,7 +214,7 @@ def test_a_request_waits_for_app_to_restart_and_its_headers_are_not_logged(site)
         assert (answer.status, answer.text) == (502, "")
     finally:
         site.compose("start", "app")
-    # Its start takes a moment: nobody is told.
+    # While app starts, a request waits and then succeeds.
     assert site.request("/receive", "POST", b"x" * 100_000).text == "100000"
     assert inside(site, "app", "find /var/tmp -name '*.upload'") == ""
     log = site.logs("caddy")

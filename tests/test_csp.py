@@ -1,6 +1,6 @@
-"""The Content-Security-Policy in a real browser: what is blocked is said, and what docs/csp.md says works.
+"""The Content-Security-Policy in a real browser: violations are logged, the recipes in docs/csp.md work.
 
-The code of the recipes is read from docs/csp.md of a rendered project and added to its files.
+The tests read the code of the recipes from docs/csp.md of a project and add it to its files.
 """
 
 import os
@@ -23,14 +23,14 @@ from tests.support.tiers import PACKAGES
 
 pytestmark = [pytest.mark.browser, pytest.mark.index, pytest.mark.postgres]
 
-# Where this Python is too old for a Django, the image's Python runs it.
+# A Django that needs a newer Python than this one runs on the Python of an image.
 OLDEST_PYTHON = {"5.2": (3, 11), "6.1": (3, 12)}
 DJANGO = [
     pytest.param(django, marks=[pytest.mark.stack] * (sys.version_info < OLDEST_PYTHON[django]))
     for django in CHOICES["django_version"]
 ]
 
-# What each package's own documentation says to add, and what uses it.
+# What the documentation of each package says to add, and code that uses it.
 SETTINGS = """
 INSTALLED_APPS += [
     "articles",
@@ -102,7 +102,7 @@ call("migrate", verbosity=0)
 call("createsuperuser", interactive=False, username="ada", email="ada@example.org")
 """
 PASSWORD = secrets.token_hex(8)
-# A page that wants what it may not, and a page that is broken.
+# A page that violates the policy many times, and a page that raises an error.
 GREEDY = """
 
 from django.http import HttpResponse  # noqa: E402
@@ -126,7 +126,7 @@ urlpatterns += [path("greedy", greedy), path("broken", broken)]
 
 
 def add(project: Project, name: str, text: str) -> None:
-    """Add text to a file of a project, which is made where it is missing."""
+    """Append text to a file of a project; create the file if it is missing."""
     file = project.path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "a", encoding="utf-8") as opened:
@@ -134,16 +134,16 @@ def add(project: Project, name: str, text: str) -> None:
 
 
 def recipes(project: Project) -> list[tuple[str, str]]:
-    """Return each file that docs/csp.md of a project says to make or to add to, and its code."""
+    """Return each file that docs/csp.md tells the reader to create or extend, and its code."""
     code = r"(?:Create|Add to)\s+`(app/[\w./]+)`:\n\n```\w+\n(.*?)```"
     found = re.findall(code, project.read("docs/csp.md"), re.DOTALL)
-    # None of them is left out for being written in another way.
+    # Every code block has been found.
     assert len(found) == project.read("docs/csp.md").count("```") / 2
     return found
 
 
 class Site:
-    """A project that runs on Python's packages of a folder, without an image of its own."""
+    """A project that runs on the packages in a folder, without an image of its own."""
 
     def __init__(
         self, project: Project, packages: Path, image: str | None, database: dict[str, str]
@@ -161,7 +161,7 @@ class Site:
         """Return a command that runs Python in the project, and its environment."""
         environment |= {"PYTHONPATH": str(self.packages), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
         if not self.image:
-            # -S: the packages of these tests are not the project's.
+            # -S: without the packages of the environment that runs the tests.
             return [sys.executable, "-S", *words], environment
         self.names.append(f"test_csp_{secrets.token_hex(4)}")
         return [
@@ -183,7 +183,7 @@ class Site:
         self.project.run(*command, env=env, cwd="app")
 
     def prepare(self) -> None:
-        """Make the tables and a superuser."""
+        """Create the tables and a superuser."""
         self.manage("shell", "-v0", "-c", PREPARE, DEBUG="true")
 
     def start(self, **environment: str) -> None:
@@ -195,7 +195,7 @@ class Site:
         wait_until(lambda: self.project.status("/health/ready") == 200, 60, self.running.printed)
 
     def stop(self) -> None:
-        """Stop gunicorn where it runs, without waiting for connections that browsers keep."""
+        """Stop gunicorn if it runs, without waiting for the connections that browsers keep open."""
         if self.names:
             subprocess.run(["docker", "rm", "-f", *self.names], capture_output=True, check=False)
             self.names.clear()
@@ -215,7 +215,7 @@ def database_server(make_server) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="module")
 def make_site(bake_once, database_server, shared_folder):
-    """Render a project, with a database and with the packages in reach: make_site("6.1")."""
+    """Render a project with a database and all packages: make_site("6.1")."""
     sites = []
 
     def make(django: str) -> Site:
@@ -241,7 +241,7 @@ def make_site(bake_once, database_server, shared_folder):
 
 @pytest.fixture(scope="module", params=DJANGO)
 def site(request, make_site) -> Site:
-    """A project with all of the packages, to which all that docs/csp.md says was done."""
+    """A project with all packages, changed as docs/csp.md says."""
     site = make_site(request.param)
     project = site.project
     provider = f"http://localhost:{site.port}"
@@ -256,7 +256,7 @@ def site(request, make_site) -> Site:
     script = f'{tag}document.querySelector("p").innerText = "It ran"</script>'
     add(project, "app/core/templates/nonce.html", f"<p></p>{script}")
     for name, code in recipes(project):
-        # The provider is this machine's under another name: another origin.
+        # The provider is this machine under another name, which makes it another origin.
         add(project, name, "\n" + code.replace("https://accounts.google.com", provider))
     site.prepare()
     site.start(DEBUG="true")
@@ -265,7 +265,7 @@ def site(request, make_site) -> Site:
 
 @pytest.fixture(scope="module", params=DJANGO)
 def plain_site(request, make_site) -> Site:
-    """A project as it is rendered, and a page in it that is greedy; it is not started."""
+    """A project as it is rendered, with the page that violates the policy; it is not started."""
     site = make_site(request.param)
     add(site.project, "app/config/urls.py", GREEDY)
     site.prepare()
@@ -273,7 +273,7 @@ def plain_site(request, make_site) -> Site:
 
 
 def log_in(page: Page, site: Site) -> None:
-    """Log in at the admin, for all of the site."""
+    """Log in at the admin."""
     page.goto(site.url + "/admin/")
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
@@ -298,7 +298,7 @@ def test_redoc_shows_an_operation_and_finds_it(site, page):
     page.route("https://cdn.redoc.ly/**", logo)
     page.goto(site.url + "/api/redoc/")
     page.get_by_text("/api/greeting/").first.wait_for()
-    # Its styles are there.
+    # Its styles were loaded.
     font = page.locator("h1").first.evaluate("heading => getComputedStyle(heading).fontFamily")
     assert "Montserrat" in font
     page.get_by_placeholder("Search").fill("greeting")
@@ -315,7 +315,7 @@ def test_wagtail_edits_rich_text_and_previews_it(site, page):
     page.keyboard.press("Control+b")
     page.keyboard.type("bold")
     page.locator(".public-DraftEditor-content").get_by_text("bold").wait_for()
-    # The picker of dates is made by a script in the page.
+    # A script in the page makes the date picker.
     page.locator("[name=day]").click()
     page.locator(".xdsoft_today").locator("visible=true").click()
     assert page.locator("[name=day]").input_value()
@@ -381,20 +381,20 @@ def test_the_log_reports_what_is_blocked_at_a_limited_rate(site, browser):
     assert (
         f"WARNING core.csp: The browser blocked 'http://0.example/' by 'img-src' {place}" in printed
     )
-    # Each of the many from one source is said once, twice where ten seconds are over in between.
+    # One source is reported once in ten seconds, so at most twice here.
     assert printed.count("http://one.example") <= 2
     assert "GET /greedy" in printed and "/csp-report" not in printed
 
 
 def violations_of(page: Page) -> list[str]:
-    """Return a list to which each violation of a policy is added that a page's console says."""
+    """Return a list that grows with each policy violation in the console of a page."""
     found = []
 
-    def take(said) -> None:
-        if "Content Security Policy" in said.text:
-            found.append(f"{page.url}: {said.text}")
+    def add_violation(message) -> None:
+        if "Content Security Policy" in message.text:
+            found.append(f"{page.url}: {message.text}")
 
-    page.on("console", take)
+    page.on("console", add_violation)
     return found
 
 

@@ -24,7 +24,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(project):
         check=False,
     )
     assert "permission denied to create extension" in refused.stdout
-    # Its password is not the superuser's, nor is an empty one.
+    # Neither its password nor an empty one is the superuser's.
     for password in (project.setting("POSTGRES_PASSWORD"), ""):
         login = f"PGPASSWORD='{password}' psql -w -h \"$(hostname)\" -U postgres -c 'SELECT 1'"
         process = project.compose("exec", "-T", "db", "sh", "-c", login, check=False)
@@ -32,7 +32,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(project):
 
 
 def run_image(project: Project, *words: str, **environment: str) -> str:
-    """Start the database's image by itself on the volume of a project; return the container."""
+    """Start the image of the database on a project's volume, without Compose; return the container."""
     options = [word for item in environment.items() for word in ("-e", "=".join(item))]
     volume = f"{project.stack}_db_data_18:/var/lib/postgresql"
     run = ("docker", "run", "--detach", "--volume", volume, *options, "postgres:18-trixie", *words)
@@ -42,7 +42,7 @@ def run_image(project: Project, *words: str, **environment: str) -> str:
 def test_data_whose_application_role_is_superuser_keeps_working(make_stack):
     project = make_stack()
     project.compose("create", "db")
-    # As it was: the role of the application is what the server was initialised with.
+    # As older projects did: initialise the server with the application's role as superuser.
     container = run_image(
         project,
         POSTGRES_USER="django",
@@ -63,7 +63,7 @@ def test_data_whose_application_role_is_superuser_keeps_working(make_stack):
     restore(project, name)
     assert project.sql("SELECT row FROM kept") == "1"
 
-    # A new volume, and the role is what it is in a new project.
+    # On a new volume, the role is no superuser.
     project.compose("down", "--volumes")
     project.up()
     restore(project, name)
@@ -73,13 +73,13 @@ def test_data_whose_application_role_is_superuser_keeps_working(make_stack):
 
 
 def log_has(project: Project, text: str) -> bool:
-    """Return whether the log of the database has a text."""
+    """Return whether the log of the database contains a text."""
     return text in project.logs("db")
 
 
 def test_an_interrupted_first_start_can_be_repeated(make_stack):
     project = make_stack()
-    for said in (
+    for message in (
         "creating subdirectories",
         "running bootstrap",
         "post-bootstrap",
@@ -88,11 +88,11 @@ def test_an_interrupted_first_start_can_be_repeated(make_stack):
     ):
         project.compose("down", "--volumes")
         project.compose("up", "--detach", "--no-deps", "db")
-        wait_until(partial(log_has, project, said), 30, lambda: project.logs("db"))
+        wait_until(partial(log_has, project, message), 30, lambda: project.logs("db"))
         (id,) = project.compose("ps", "--all", "--quiet", "db").stdout.split()
         project.run("docker", "kill", id)
         project.up("db")
         role = "SELECT count(*) FROM pg_database WHERE pg_get_userbyid(datdba) = 'django'"
-        assert project.admin_sql(role, "postgres") == "1", said
+        assert project.admin_sql(role, "postgres") == "1", message
     project.up()
     assert project.status("/") == 200

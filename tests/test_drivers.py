@@ -37,7 +37,7 @@ def test_its_own_tests_pass_with_django_and_with_pytest(manage, postgres_servers
         assert "Ran 0 tests" not in manage(version, "test").stdout
         assert " passed" in manage(version, module=("-m", "pytest")).stdout
 
-    # On all servers at once, for half of their time is timeouts; on one server they would meet.
+    # On all servers at once: half of the time is timeouts. On one server they would use one database.
     with ThreadPoolExecutor() as pool:
         list(pool.map(both_ways, postgres_servers))
 

@@ -1,4 +1,4 @@
-"""The first app of somebody who has just learned Django."""
+"""A beginner's first app passes the linters and its tests."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from tests.support.answers import DJANGO_ON_THIS_PYTHON
 
 pytestmark = pytest.mark.postgres
 
-# What somebody writes who has just learned Django: `startapp shop`, then this.
+# A beginner's code: `startapp shop`, then these files.
 FIRST_APP = {
     "models.py": """
 from django.conf import settings
@@ -68,7 +68,7 @@ def test_a_first_app_is_formatted_linted_and_tested(bake, python_for, postgres_s
         return project.run(*command, cwd="app", env=environment, check=check)
 
     def make(task):
-        """Run what a task of the Makefile runs in the container."""
+        """Run here the command that a task of the Makefile runs in the container."""
         (line,) = re.findall(rf"^{task}:.*\n\t.* sh -c '(.*)'$", makefile, re.MULTILINE)
         return run("sh", "-c", line, check=False)
 
@@ -78,7 +78,7 @@ def test_a_first_app_is_formatted_linted_and_tested(bake, python_for, postgres_s
         (project.path / "app/shop" / name).write_text(text, encoding="utf-8")
     run("python", "manage.py", "makemigrations")
 
-    # What no tool can mend keeps nothing else from being formatted.
+    # A mistake that no tool can fix does not stop the formatting of the other files.
     views = project.path / "app/shop/views.py"
     views.write_text("def index(request):\n    return undefined\n", encoding="utf-8")
     assert make("format").returncode == 0

@@ -28,7 +28,7 @@ TOKEN = "a" * 32
 
 @dataclass
 class Site:
-    """The project as gunicorn serves it; a test is the proxy that it believes."""
+    """The project as gunicorn serves it; the test acts as the trusted proxy."""
 
     port: int
     server: Running
@@ -63,7 +63,7 @@ def serve(bake_once, python_for, make_server):
     """Serve the project: `with serve(LOG_FORMAT="json") as site`."""
     project: Project = bake_once(project_slug="logins")
     python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
-    # One of its own, which a test may stop.
+    # A server of its own, since a test stops it.
     server = make_server().start()
     server.sql("CREATE DATABASE logins")
     database = server.environment("logins")
@@ -85,7 +85,7 @@ def serve(bake_once, python_for, make_server):
         command = (python, "-m", "gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}")
         running = project.start(*command, env=env, cwd="app")
         try:
-            # Both: one that is told to end while it starts does not hear of it.
+            # Both workers: one that is still starting ignores the signal to stop.
             wait_until(lambda: running.printed().count("Booting worker") == 2, 30, running.printed)
             yield Site(port, running, server, manage)
         finally:
@@ -121,9 +121,9 @@ def test_parallel_login_attempts_pass_the_limit_only_by_those_in_flight(serve):
 
         assert statuses.keys() == {200, 429} and statuses[200] < LIMIT
         line = f"WARNING core.logins: failed login for 'ada' from {ATTACKER}"
-        said = [said for said in site.server.printed().splitlines() if said.startswith(line)]
-        assert len(said) == 50
-        checked = said.count(line)
+        failures = [log for log in site.server.printed().splitlines() if log.startswith(line)]
+        assert len(failures) == 50
+        checked = failures.count(line)
         assert LIMIT <= checked < LIMIT + AT_ONCE
         assert site.manage("axes_list_attempts") == f"{ATTACKER}\tada\t{checked}\n"
 
@@ -153,7 +153,7 @@ def test_a_database_failure_is_logged_once_and_its_end_once(serve):
 
         def assert_answers(status: int) -> None:
             assert site.request("/health/ready") == status
-            # So many that both processes are asked.
+            # Enough requests to reach both processes.
             assert set(pool.map(site.request, ["/health/ready"] * 50)) == {status}
 
         assert_answers(200)

@@ -1,4 +1,4 @@
-"""Mail: sent to a real server, and said in a line where it cannot be."""
+"""Mail is sent to a real server; a mail that cannot be sent is reported in one line."""
 
 import http.client
 import re
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.openssl]
 
 HOST = "shop.example"
 LOGIN = ("shop@shop.example", "p@ss/w#rd:%41+?")
-# A page of the site that fails.
+# A page that raises an error.
 FAIL = """
 
 def fail(request):
@@ -47,7 +47,7 @@ def mail_server(certificate):
 
 
 class Site(Project):
-    """A project on a database, in production without containers."""
+    """A project in production without containers, on a real database."""
 
     environment: dict[str, str]
     port: int
@@ -59,7 +59,7 @@ class Site(Project):
         return self.run(self.python, "manage.py", *words, cwd="app", env=environment, check=check)
 
     def ask(self, path: str, form: dict[str, str] | None = None, **headers: str):
-        """Return the answer, with its `text`, as the proxy asks for it: the user came by HTTPS."""
+        """Request a page as the proxy does for a user on HTTPS; return the response with its `text`."""
         headers |= {"Host": HOST, "X-Forwarded-Proto": "https", "Referer": f"https://{HOST}/"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -72,7 +72,7 @@ class Site(Project):
         return response
 
     def fill(self, path: str, cookie: str = "", **form: str):
-        """Open a page with a form and send it; return the answer to that."""
+        """Open a page with a form, send the form, and return the response."""
         page = self.ask(path, Cookie=cookie)
         cookies = [value.partition(";")[0] for value in page.headers.get_all("Set-Cookie", [])]
         (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text))
@@ -84,7 +84,7 @@ class Site(Project):
 def site(
     request, bake_once, python_for, postgres_servers, certificate, mail_server, tmp_path_factory
 ):
-    """A site that gunicorn serves, whose secret EMAIL_URL is a file."""
+    """A site on gunicorn that reads its EMAIL_URL from a secret file."""
     answers = {"django_version": request.param, "postgres_driver": "psycopg2-binary"}
     site = Site(bake_once(project_slug=Project.unused_slug(), **answers).path)
     site.python = python_for(**answers)
@@ -134,7 +134,7 @@ def test_a_test_mail_arrives(site, mail_server):
     assert [mail["From"] for mail in mail_server.take()] == [f"webmaster@{HOST}", f"server@{HOST}"]
 
 
-# The server of the tests asks for a login without STARTTLS where TLS is there already.
+# With implicit TLS the test's server requires a login without STARTTLS.
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_mail_is_sent_with_implicit_tls_and_without_tls(site, certificate):
     for options, scheme in (((certificate, LOGIN, True), "smtp+ssl"), ((), "smtp")):
@@ -161,8 +161,8 @@ def test_why_a_mail_is_not_sent_is_one_line(site, mail_server, tmp_path):
     )
     right = address(mail_server, "smtp+tls")
     assert "certificate verify failed" in refused(right, SSL_CERT_FILE="")
-    nobody = free_port()
-    assert refused(f"smtp://127.0.0.1:{nobody}").endswith("Connection refused")
+    unused = free_port()
+    assert refused(f"smtp://127.0.0.1:{unused}").endswith("Connection refused")
     unset = "CommandError: Not sent: EMAIL_URL is not set, so no mail can be sent: see docs/troubleshooting.md."
     assert refused("") == unset
     assert "Invalid address" in refused(right, DEFAULT_FROM_EMAIL="shop@@")
@@ -245,7 +245,7 @@ def test_admins_get_the_errors_of_the_site_and_no_secret(site, mail_server):
 
 
 def printed_without(site, mail_server, request) -> str:
-    """Return what the site prints while a request is made and the mail server is away."""
+    """Return what the site prints during a request while the mail server is stopped."""
     before = site.gunicorn.printed()
     mail_server.stop()
     try:
@@ -260,7 +260,7 @@ def test_an_error_mail_that_cannot_be_sent_is_one_line(site, mail_server):
         assert site.ask("/fail").status == 500
 
     printed = printed_without(site, mail_server, fail)
-    # Each is said once: the error of the site, and why nobody was told.
+    # One traceback for the site's error, and one line on why no mail was sent.
     assert printed.count("RuntimeError: the kettle broke") == 1
     (line,) = [line for line in printed.splitlines() if "ADMINS" in line]
     assert line.endswith("Connection refused")
@@ -296,6 +296,6 @@ def test_a_forgotten_password_is_reset_by_mail(site, mail_server):
         (302, "/admin/"),
         (302, "/accounts/profile/"),
     ]
-    # Who is not known is told the same, and gets nothing.
+    # An unknown address gets the same page and no mail.
     assert site.fill(page, email=f"eve@{HOST}").status == 302
     assert mail_server.take() == []

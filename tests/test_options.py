@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.answers import ANSWERS, CHOICES, PAIRS, RENDERS, name_of
 
-# Words of an answer: each is somewhere in a project if the answer was chosen, and nowhere if not.
-# For a question that starts with use_, the rest of its name is such a word without being listed.
+# The words of an answer are in a project if the answer was chosen, and nowhere in it if not. A
+# question that starts with use_ and is not listed has one: the rest of its name.
 WORDS = {
     ("use_wait_for_db", True): ["manage.py wait_for_db"],
     ("use_entrypoint", True): ["docker/app/entrypoint.sh", "SKIP_WAIT"],
@@ -64,7 +64,7 @@ def test_tasks_do_not_promise_to_keep_data_that_is_in_memory(bake):
 
 
 def test_the_volume_is_mounted_where_each_major_version_keeps_its_data(bake):
-    # PostgreSQL 18 moved its volume; a wrong mount loses the data with the container.
+    # PostgreSQL 18 moved its volume. With a wrong mount, the data is lost with the container.
     for version in CHOICES["postgres_version"]:
         mount = "/var/lib/postgresql" + ("/data" if int(version) < 18 else "")
         for storage, source in (

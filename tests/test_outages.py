@@ -28,7 +28,7 @@ def test_the_site_recovers_when_the_database_stops_and_starts(make_stack):
 def test_a_database_restart_between_two_requests_breaks_neither(make_stack):
     project = make_stack()
     project.up()
-    # At once, so that each thread of the server opens a connection of its own, and keeps it.
+    # Eight requests at once make each thread of the server open a connection, which it keeps.
     pages = ["/sleep-in-database"] * 8
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda page: project.status(page), pages)) == {200}

@@ -1,4 +1,4 @@
-"""The rendered pipelines: what they run works, and finds mistakes."""
+"""The rendered pipelines pass, and they find mistakes."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def test_the_pipeline_passes_and_finds_mistakes(bake, ci, file):
         for command in commands:
             project.run(*command.split())
 
-        # Each of them finds what it is there for.
+        # Each task fails on the mistake that it is meant to find.
         for command, name, old, new in (
             ("lint", "app/core/views.py", "import platform", "import os, platform"),
             ("check", "app/core/models.py", 'swapped."""', 'swapped."""\n    email = None'),

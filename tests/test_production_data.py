@@ -1,4 +1,4 @@
-"""Data in production: it moves there from development, and each kind of storage works."""
+"""Data moves from development to production, and every storage works there."""
 
 import pytest
 

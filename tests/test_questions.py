@@ -1,4 +1,4 @@
-"""The questions: asked, explained and listed, in a real terminal too."""
+"""Every question is asked, explained and listed in the README."""
 
 import re
 
@@ -45,7 +45,7 @@ def test_a_terminal_shows_every_question_in_order_and_in_full(tmp_path):
     for number, (name, prompt) in enumerate(PROMPTS.items(), 1):
         lines = [prompt] if isinstance(prompt, str) else list(prompt.values())
         for line in lines:
-            # Rich takes what is in square brackets for a style, and would swallow it.
+            # Rich reads text in square brackets as a style and would not print it.
             found = shown.find(line, position)
             assert found >= 0, f"{name}: {line!r} is not in\n{shown}"
             position = found

@@ -1,4 +1,4 @@
-"""Answers that cannot work are refused, with one that does."""
+"""Answers that cannot work are refused with a suggestion that works."""
 
 import re
 import runpy
@@ -15,7 +15,7 @@ from tests.support.project import ROOT
 
 @pytest.fixture(scope="module")
 def pre_gen(tmp_path_factory):
-    """The functions of the hook that refuses, loaded once."""
+    """The functions of the hook that checks the answers, loaded once."""
     source = (ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
     path = tmp_path_factory.mktemp("hook") / "pre_gen_project.py"
     path.write_text(source.replace("{{ cookiecutter | tojson }}", "{}"), encoding="utf-8")

@@ -21,7 +21,7 @@ AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return what is in each file of a folder, by its path."""
+    """Return a digest of each file of a folder, by its path."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -31,7 +31,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def used(tmp_path) -> Project:
-    """A project that somebody has worked with: own files, own settings, secrets, dumps."""
+    """A project in use, with the user's own files, settings, secrets and backups."""
     assert generate(tmp_path, *MOST)[0] == 0
     project = Project(tmp_path / "my_project")
     project.run("python", "scripts/make_secrets.py")
@@ -116,7 +116,7 @@ def test_the_same_answers_render_the_same_bytes(tmp_path):
 
 
 def generate_in(folder: Path, *answers: str) -> Path:
-    """Generate in a folder of its own; return the project's."""
+    """Generate a project in a new folder; return the project's folder."""
     folder.mkdir()
     assert generate(folder, *answers)[0] == 0
     return folder / "my_project"
@@ -124,7 +124,7 @@ def generate_in(folder: Path, *answers: str) -> Path:
 
 @pytest.fixture
 def template(tmp_path) -> Path:
-    """A repository with the history of this one, and as its last commit what is here now."""
+    """A clone of this repository, with the files that are here now as its last commit."""
     clone = tmp_path / "template"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

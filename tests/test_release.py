@@ -16,15 +16,15 @@ def test_200_clients_at_once_get_their_page(make_site, answers):
         site.wait_until(lambda: sum(load.progress) > 1000, seconds=120)
     assert set(load.answers) == {200}, load.answers
     assert "too many" not in site.logs("db")
-    # Two processes of four threads, and one that counts.
+    # One connection per thread (two processes of four), the counting one, and some to spare.
     assert (
         int(site.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'client%'"))
         < 11
     )
 
-    # A database that goes and comes back: no error is longer than that.
+    # After a restart of the database, each process reconnects.
     site.compose("restart", "db")
-    # Each process finds out for itself.
+    # Enough requests to reach both processes.
     site.wait_until(lambda: {site.request("/health/ready").status for _ in range(8)} == {200})
     assert site.request("/read").status == 200
 
@@ -51,12 +51,12 @@ def test_a_release_under_load_loses_no_request(make_site):
         assert set(load.answers) == {200} and load.answers[200] > 10, load.answers
     after = set(site.compose("ps", "--all", "--quiet", "app").stdout.split())
     assert len(after) == 2 and not after & before
-    # What Compose finds is what it would have made.
+    # Compose keeps the new containers: they match its configuration.
     site.compose("stop", "app")
     site.compose("start", "app")
     site.compose("up", "--detach", "--wait")
     assert set(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == after
-    # Nor does it matter whether the old ones run.
+    # A release also works when the old containers are stopped.
     site.compose("stop", "app")
     site.replace("app/core/templates/core/home.html", ">The back office<", ">The office<")
     site.deploy()
@@ -67,7 +67,7 @@ def test_a_release_under_load_loses_no_request(make_site):
 
 def test_a_release_loses_no_request_in_the_accept_queue(make_site):
     site = make_site({"WEB_CONCURRENCY": "1"})
-    # One connection at a time: the others wait in the kernel, where a process that ends leaves them.
+    # One connection at a time: the others wait in the kernel's accept queue.
     site.replace("app/gunicorn.conf.py", "threads =", "worker_connections = 1\nthreads =")
     site.deploy()
     trust = site.trusting()
@@ -81,7 +81,7 @@ def test_a_release_loses_no_request_in_the_accept_queue(make_site):
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
-        # Every page of it fails.
+        # Every page of the new release fails.
         (
             "app/core/health.py",
             "return HEALTH_VIEWS.get",
@@ -119,7 +119,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(make_site, file, old, n
     assert last.startswith("Not released: ") and reason in last
     assert set(load.answers) == {200}, load.answers
     assert site.compose("ps", "--all", "--quiet", "app").stdout == before
-    # After a reboot, too, it is the old one that runs.
+    # The tag still names the old image, so it also runs after a reboot.
     assert site.run(*image).stdout == serving
     site.replace(file, new, old)
     assert site.deploy().stdout.endswith("Released.\n")
@@ -135,7 +135,7 @@ def test_a_second_release_is_refused_and_a_killed_one_is_repaired(make_site):
             1,
             "Not released: another release is running.\n",
         )
-        # Its new container is there, and is nobody's.
+        # The killed release has left a new container behind.
         deploying.process.kill()
         deploying.end()
         site.wait_until(lambda: site.deploy(check=False).stdout.endswith("Released.\n"), 60)
@@ -151,7 +151,7 @@ def test_no_connection_reaches_an_unhealthy_container(make_site):
         "return HEALTH_VIEWS.get",
         "raise OSError\n        return HEALTH_VIEWS.get",
     )
-    # As caddy does for a new connection: it asks where app is, and goes there.
+    # As caddy does for a new connection: resolve app, then connect.
     ask = "for _ in 1 2 3 4 5 6; do wget -S -O /dev/null http://app:8000/health/live 2>&1; done"
     deploying = site.start("sh", "scripts/deploy.sh", env={"DEPLOY_TIMEOUT": "15"})
     seen = ""

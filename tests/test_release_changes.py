@@ -1,4 +1,4 @@
-"""What each kind of change costs in a release, and what ends one half-way."""
+"""What each kind of change costs in a release, and what interrupts a release."""
 
 import os
 import re
@@ -18,14 +18,14 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 CADDYFILE = "docker/caddy/Caddyfile"
-# When Caddy loads a configuration, connections that are just being opened may break. A restart of it
-# costs some seventy under the same load.
+# While Caddy loads a configuration, connections that are being opened may break. A restart of Caddy
+# breaks about seventy under the same load.
 BREAKS = 10
 
 
 @pytest.fixture(scope="module")
 def site(bake_once) -> Iterator[Project]:
-    """One site that each of these releases again."""
+    """One site that every test of this file releases again."""
     project = bake_once(project_slug=Project.unused_slug(), ci="none")
     project.add_views()
     project.to_production()
@@ -37,9 +37,9 @@ def site(bake_once) -> Iterator[Project]:
 
 
 def release(site: Project, lost: int | None = 0) -> str:
-    """Release under load, return what that printed; so many connections at most break meanwhile.
+    """Release under load; return the output. Fail if more connections than `lost` break.
 
-    With None it may be any number.
+    None allows any number.
     """
     url = f"https://localhost:{site.port}"
     trust = site.trusting()
@@ -50,7 +50,7 @@ def release(site: Project, lost: int | None = 0) -> str:
     )
     with loads[0], loads[1], loads[2]:
         printed = site.deploy().stdout
-        # Some more at what is there now.
+        # Some more requests to the new release.
         seen = sum(len(load.progress) for load in loads)
         site.wait_until(lambda: sum(len(load.progress) for load in loads) > seen + 20)
     answers = sum((load.answers for load in loads), Counter())
@@ -62,7 +62,7 @@ def release(site: Project, lost: int | None = 0) -> str:
 
 
 def settle(site: Project) -> None:
-    """Check that the next `up`, the next release and a restart of caddy are right."""
+    """Fail unless the next `up`, the next release and a restart of caddy work."""
     site.compose("up", "--detach", "--wait")
     site.wait_until(lambda: {site.request("/").status for _ in range(6)} == {200})
     assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
@@ -97,7 +97,7 @@ def test_a_change_is_released_without_a_pause(site, file, old, new, path, header
     site.replace(file, old, new)
     release(site, lost=BREAKS if file == CADDYFILE else 0)
     assert site.request(path).headers[header] == value
-    # What is released is what starts again after a reboot.
+    # A restart starts the release, as a reboot would.
     site.compose("restart", "caddy", "app")
     site.wait_until(lambda: site.status_over_https("/") == 200)
     assert site.request(path).headers[header] == value
@@ -113,7 +113,7 @@ def test_the_largest_body_changes_without_a_restart(site):
     site.compose("restart", "caddy")
     site.wait_until(lambda: site.status_over_https("/") == 200)
     assert site.request("/receive", "POST", b"x" * 2_000_000).status == 413
-    # What is no release changes it, too.
+    # A plain `up` changes it, too.
     site.replace(".env", "MAX_BODY_SIZE=1MB", "MAX_BODY_SIZE=10MB")
     site.compose("up", "--detach")
     site.wait_until(lambda: site.request("/receive", "POST", b"x" * 2_000_000).status == 200)
@@ -125,7 +125,7 @@ def test_a_new_domain_is_released_without_a_status_of_400(site):
     try:
         with Load(f"{url}/", threads=2, context=site.trusting()) as load:
             site.deploy()
-        # Who asks for the old name gets nothing from then on.
+        # Requests for the old name are refused from then on.
         others = load.answers.keys() - {200, 421, "SSLError"}
         assert not {other for other in others if isinstance(other, int)}, load.answers
         assert sum(load.answers[other] for other in others) <= BREAKS, load.answers
@@ -171,12 +171,12 @@ def test_a_refused_configuration_never_starts(site, file, old, new, reason):
 
 
 def deploying(site: Project) -> Running:
-    """Start a release as a terminal does: in a process group, which Ctrl-C ends."""
+    """Start a release in a process group of its own, as a terminal does."""
     return site.start("setsid", "sh", "scripts/deploy.sh", env={})
 
 
 def files_of_caddy(site: Project) -> str:
-    """Return what is in caddy's /tmp."""
+    """Return the names in caddy's /tmp."""
     return site.compose("exec", "-T", "caddy", "ls", "/tmp", check=False).stdout
 
 
@@ -247,7 +247,7 @@ def test_a_release_completes_when_its_output_is_closed(site):
     (site.path / ".env").write_text(env, encoding="utf-8")
     url = f"https://localhost:{site.port}/slow?seconds=2"
     with Load(url, threads=2, context=site.trusting()):
-        # As `make deploy | tee log` after Ctrl-C.
+        # As in `make deploy | tee log` after Ctrl-C.
         process = subprocess.Popen(
             ["sh", "scripts/deploy.sh"],
             cwd=site.path,
@@ -285,7 +285,7 @@ def test_an_older_commit_names_the_migrations_that_it_lacks(site):
     (line,) = [line for line in process.stdout.splitlines() if line.startswith("Not released")]
     assert "core.0002_required" in line and "ALLOW_NEWER_DATABASE=1" in line
     assert site.deploy(ALLOW_NEWER_DATABASE="1").stdout.endswith("Released.\n")
-    # What a squash left behind is older than what the code has.
+    # A row that a squashed migration left behind is older than the newest known one.
     site.sql("DELETE FROM django_migrations WHERE name = '0002_required'")
     site.sql(
         "INSERT INTO django_migrations (app, name, applied, id) VALUES ('core', 'old', now(), 0)"

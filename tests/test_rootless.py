@@ -1,6 +1,6 @@
-"""Engines without root: rootless Docker, and Podman through its Docker socket.
+"""Development on engines without root: rootless Docker, and Podman through its Docker socket.
 
-Each runs as an ordinary user of a container that has booted systemd; its host is only the place for it.
+Each engine runs as an ordinary user in a container that has booted systemd.
 """
 
 import re
@@ -17,7 +17,7 @@ from tests.support.project import Project
 
 pytestmark = [pytest.mark.stack, pytest.mark.rootless]
 
-# By engine: its unit, its socket, and what docs/engines.md says to set.
+# For each engine: its systemd unit, its socket, and the settings that docs/engines.md gives.
 ENGINES = {
     "docker": ("docker.service", "docker.sock", {}),
     "podman": ("podman.socket", "podman/podman.sock", {"DOCKER_BUILDKIT": "0"}),
@@ -25,7 +25,7 @@ ENGINES = {
 
 
 class Machine:
-    """A machine with a rootless engine, and a project in the home of its user."""
+    """A container with a rootless engine, and a project in the home of its user."""
 
     def __init__(self, id: str, environment: dict[str, str]):
         self.id = id
@@ -44,16 +44,16 @@ class Machine:
             check=False,
             timeout=300,
         )
-        said = process.stdout.decode()
-        assert not check or process.returncode == 0, f"{words}: {process.returncode}\n{said}"
-        return said.strip()
+        printed = process.stdout.decode()
+        assert not check or process.returncode == 0, f"{words}: {process.returncode}\n{printed}"
+        return printed.strip()
 
     def shell(self, script: str) -> str:
         """Run a script; return what it printed."""
         return self.run("sh", "-euc", script)
 
     def take(self, project: Project) -> None:
-        """Put a project there as git would clone it: without .env, and all of it the user's."""
+        """Copy a project there as git clones it: without .env, owned by the user."""
         with tempfile.TemporaryFile() as files:
             with tarfile.open(fileobj=files, mode="w") as archive:
                 archive.add(project.path, project.slug)
@@ -63,7 +63,7 @@ class Machine:
         self.run("rm", ".env")
 
     def load(self, *images: str) -> None:
-        """Give its engine images of this one, by their full names."""
+        """Copy images of this machine's engine to the rootless engine."""
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
             self.run("docker", "load", stdin=saved.stdout)
         assert saved.returncode == 0
@@ -87,13 +87,13 @@ class Machine:
         return self.run("docker", "compose", "exec", "-T", "db", "sh", "-c", psql, statement)
 
     def owner(self, path: str) -> str:
-        """Return the name of who owns a file of the project."""
+        """Return the name of the owner of a file of the project."""
         return self.run("stat", "--format=%U", path)
 
 
 @pytest.fixture(params=ENGINES)
 def machine(request) -> Iterator[Machine]:
-    """A machine whose user has started the engine."""
+    """A machine on which the rootless engine runs."""
     unit, socket, settings = ENGINES[request.param]
     runtime = "/run/user/1000"
     environment = settings | {
@@ -129,7 +129,7 @@ def machine(request) -> Iterator[Machine]:
 def test_development_works_without_root_on_the_host(machine, bake_once):
     project = bake_once(project_slug="my_project")
     machine.take(project)
-    # What Compose would pull.
+    # The images that Compose would pull.
     images = re.findall(
         r"^ *(?:FROM|image:) (python:\S+|postgres:\S+)",
         project.read("Dockerfile") + project.read("compose.yaml"),
@@ -146,7 +146,7 @@ def test_development_works_without_root_on_the_host(machine, bake_once):
     machine.wait_for_page("/health/ready")
     assert machine.status("/") == machine.status("/admin/login/") == "200"
 
-    # An edit shows, and what the container writes belongs to the user.
+    # An edit shows at once, and files that the container writes belong to the user.
     machine.run("sed", "-i", 's|path("", |path("moved/", |', "app/config/urls.py")
     machine.wait_for_page("/moved/")
     machine.run(

@@ -1,4 +1,4 @@
-"""The stack comes up the first time, whatever is slow, scaled or missing a bit."""
+"""The stack comes up the first time, also when something is slow, scaled or unordered."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_app_waits_where_compose_does_not_order_the_start(make_stack):
 
 @pytest.mark.parametrize("answers", [{}, {"postgres_version": "17"}, {"postgres_version": "15"}])
 def test_role_and_database_are_never_missing_over_tcp(make_stack, answers):
-    """The official image makes them in its first start, while it listens on its socket only."""
+    """The official image creates them while it listens on its Unix socket only."""
     project = make_stack(**answers)
     project.compose("build")
     script = """
@@ -78,10 +78,10 @@ while time.monotonic() < deadline:
     printed = project.compose(
         *("run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1", "app", "python", "-c", script)
     ).stdout
-    said = [line for line in printed.splitlines() if line and not line.startswith(" ")]
-    assert said[-1] == "CONNECTED"
-    assert said.count("Connection refused") > 20
-    assert {line for line in said[:-1] if "does not exist" in line or "auth" in line} == set()
+    results = [line for line in printed.splitlines() if line and not line.startswith(" ")]
+    assert results[-1] == "CONNECTED"
+    assert results.count("Connection refused") > 20
+    assert {line for line in results[:-1] if "does not exist" in line or "auth" in line} == set()
 
 
 def test_three_replicas_apply_each_migration_once(make_stack):

@@ -1,4 +1,4 @@
-"""A stack that cannot come up says why in one line, in bounded time."""
+"""A stack that cannot come up reports the reason in one line, within a time limit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The stack stops within a second, and requests finish."""
+"""The stack stops within a second, and running requests finish."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ def test_stops_within_a_second_and_lets_requests_finish(make_stack, answers):
 
     idle, busy = [], []
     for _ in range(3):
-        # The machine may be busy with something else: what counts is the best of three.
+        # The best of three attempts counts: the machine may be busy.
         if idle and min(idle) <= 1 and min(busy) <= 2 + 1:
             break
         idle.append(stop())

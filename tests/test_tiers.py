@@ -1,4 +1,4 @@
-"""Tests whose service is missing are skipped, or fail where it is required."""
+"""A test whose service is missing is skipped, or fails where the service is required."""
 
 import json
 import os
@@ -26,7 +26,7 @@ db-1  | LOG:  database system is ready to accept connections
 
 
 def run_tests(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest where the search path has nothing on it."""
+    """Run pytest with an empty search path for programs."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
         cwd=ROOT,

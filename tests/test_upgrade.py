@@ -1,4 +1,4 @@
-"""An upgrade of PostgreSQL moves everything, once, whatever ends it on the way."""
+"""An upgrade of PostgreSQL moves all data, or leaves the old server in use."""
 
 import pytest
 
@@ -41,12 +41,12 @@ def volume_is_there(project: Project, major: str) -> bool:
 
 
 def without_new_rights(text: str) -> str:
-    """Return a state without MAINTAIN, a right that PostgreSQL 17 has added to what an owner has."""
+    """Return a state without the privilege MAINTAIN, which PostgreSQL 17 has added for owners."""
     return text.replace("arwdDxtm", "arwdDxt")
 
 
 def assert_nothing_is_left(project: Project) -> None:
-    """Fail where an upgrade left a file, a container or a volume that only it uses."""
+    """Fail if an upgrade has left a file, a container or a volume of its own."""
     assert not list(project.path.glob("compose.upgrade*"))
     names = project.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
     assert not [name for name in names if name.startswith(f"{project.stack}-upgrade")]
@@ -60,7 +60,7 @@ def test_an_upgrade_keeps_everything(make_stack, old, new):
     project = make_stack(postgres_version=old)
     images = []
     if (old, new) == ("17", "18"):
-        # An image of another name, with a minor version in its tag.
+        # Images with other names, and with a minor version in the tag.
         for major, tag in ((old, f"{old}.99-mine"), (new, f"{new}-mine")):
             images.append(f"{project.slug}:{tag}")
             project.run("docker", "tag", f"postgres:{major}-trixie", images[-1])
@@ -103,7 +103,7 @@ def test_an_upgrade_keeps_everything(make_stack, old, new):
 def test_an_upgrade_of_a_bind_mount(start_stack):
     project = start_stack(postgres_storage="bind_mount", postgres_version="15")
     project.sql("CREATE TABLE kept AS SELECT n FROM generate_series(1, 1000) n")
-    # A setting that the newer one does not have: said before anything is copied.
+    # A setting that the newer server does not have is reported before anything is copied.
     project.admin_sql("ALTER SYSTEM SET old_snapshot_threshold = '1h'")
     process = upgrade(project, "17", check=False)
     assert process.returncode != 0
@@ -124,14 +124,14 @@ def test_an_upgrade_of_a_bind_mount(start_stack):
 
 @pytest.fixture(scope="module")
 def old_stack(bake_once):
-    """One stack on PostgreSQL 17 for the upgrades that do not happen."""
+    """One stack on PostgreSQL 17 for upgrades that fail or are interrupted."""
     project = bake_once(project_slug=Project.unused_slug(), postgres_version="17")
     project.choose_port()
     project.add_views()
     try:
         project.up()
         project.sql("CREATE TABLE kept AS SELECT 1 AS row")
-        # What takes a while to copy.
+        # A table that takes seconds to copy.
         project.sql(
             "CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x "
             "FROM generate_series(1, 300000) AS n; CREATE INDEX ON big (x)"
@@ -147,7 +147,7 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 def assert_as_it_was(project: Project, files: dict[str, bytes]) -> None:
-    """Fail unless the old server runs, with its data, and nothing of the new one is left."""
+    """Fail unless the old server runs with its data and nothing of the new one is left."""
     assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
     project.wait_until(lambda: project.status("/health/ready") == 200)
     assert contents(project) == files
@@ -168,7 +168,7 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
         assert process.returncode != 0 and says in process.stdout, process.stdout
         assert_as_it_was(project, before)
 
-    # What is different on the new server is found, though the rows are as many.
+    # The comparison finds a difference even where the number of rows is the same.
     script = "docker/db/upgrade_new.sh"
     compare = "  run data_is_equal"
     for change, says in {
@@ -222,7 +222,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     wait_until(lambda: project.run(*released, check=False).returncode == 0, 60, project.logs)
     assert_as_it_was(project, before)
 
-    # Killed: nobody cleans up. The next one does, and so does a plain start before it.
+    # After a kill, the next upgrade cleans up, and a plain start before it works.
     for start_first in (True, False):
         running = project.start("sh", "scripts/upgrade_postgres.sh", "18", env={})
         running.wait_for("Copying: ")
@@ -231,7 +231,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
         if start_first:
             names = ("docker", "ps", "--quiet", "--filter", f"name={project.stack}-upgrade")
             wait_until(lambda: not project.run(*names).stdout, 60, project.logs)  # noqa: B023
-            # Not --wait: app has been without its server for so long that it may still be unhealthy.
+            # Without --wait: app had no server for so long that it may still be unhealthy.
             project.compose("up", "--detach")
             project.wait_until(lambda: project.status("/health/ready") == 200)
             assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
@@ -245,7 +245,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
 
 def test_data_that_was_in_use_is_never_overwritten(old_stack):
     project = old_stack
-    # The upgrades before may have left app unhealthy until its next check, and --wait would end at that.
+    # After the earlier upgrades app may be unhealthy until its next check, and --wait would fail then.
     health = "{{.State.Health.Status}}"
     project.wait_until(lambda: project.inspect("app", health) == ["healthy"], seconds=90)
     before = project.read("compose.yaml")
@@ -255,7 +255,7 @@ def test_data_that_was_in_use_is_never_overwritten(old_stack):
     project.up()
     project.sql("CREATE TABLE mine AS SELECT 1")
     (project.path / "compose.yaml").write_text(before)
-    # As it may be left of an upgrade that was killed.
+    # A file that a killed upgrade may leave.
     (project.path / "compose.upgrade.yaml").write_text(newer)
     project.up()
 
@@ -306,7 +306,7 @@ def test_nothing_that_was_acknowledged_is_lost_by_an_upgrade(old_stack):
 
     try:
         wait_until(lambda: counted() > 100, 60, project.logs)
-        # Killed when compose.yaml has changed, which is the point of no return.
+        # Kill it after the point of no return: compose.yaml has changed.
         running = project.start("sh", "scripts/upgrade_postgres.sh", "18", env={})
         wait_until(lambda: "postgres:18" in project.read("compose.yaml"), 120, running.printed)
         running.process.kill()
@@ -334,7 +334,7 @@ def test_a_newer_server_on_older_data_names_the_command(start_stack, old, new):
     assert len(lines) == 1
     assert f"The data is of PostgreSQL {old} and this server is {new}" in lines[0]
     assert lines[0].endswith(f"run: make upgrade-postgres TO={new}")
-    # With the anonymous volume that the newer image makes of the path it expects.
+    # Also remove the anonymous volume that the newer image creates at its own path.
     project.compose("rm", "--stop", "--force", "--volumes", "db")
     project.replace("compose.yaml", f"postgres:{new}-", f"postgres:{old}-")
     project.up()

@@ -1,4 +1,4 @@
-"""wait_for_db and the entrypoint on a real server, in every state that a server can be in."""
+"""wait_for_db and the entrypoint on a real server, in each state that a server can be in."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from tests.support.embedded_postgres import free_port
 
 pytestmark = pytest.mark.postgres
 
-# Each with its mark: a shell may be missing.
+# Each has its mark: a shell may be missing.
 SHELLS = [
     pytest.param(["dash"], id="dash", marks=pytest.mark.dash),
     pytest.param(["busybox", "ash"], id="busybox", marks=pytest.mark.busybox),
@@ -22,7 +22,7 @@ READY = "Found the database ready after"
 
 @pytest.fixture(scope="module")
 def server(make_server):
-    """A server of which these tests change the state, and change it back."""
+    """A server that the tests of this file stop, start and fill."""
     server = make_server(max_connections="8", superuser_reserved_connections="1")
     yield server
     with contextlib.suppress(RuntimeError):
@@ -31,7 +31,7 @@ def server(make_server):
 
 @pytest.fixture
 def running(server):
-    """The same, running, with its first pg_hba.conf, and left like that."""
+    """The server, running, with its first pg_hba.conf; both are restored after the test."""
     rules = server.data / "pg_hba.conf"
     before = rules.read_text()
     server.restart()
@@ -42,7 +42,7 @@ def running(server):
 
 @pytest.fixture(params=DRIVERS_WITH_WHEELS)
 def project(request, bake, python_for):
-    """The default project with each driver, and `python` for its interpreter."""
+    """The default project with each driver; `python` is its interpreter."""
     project = bake(postgres_driver=request.param)
     project.python = python_for(django_version="5.2", postgres_driver=request.param)
     return project
@@ -57,7 +57,7 @@ def start_waiting(project, server, *arguments, **environment):
 
 
 def assert_becomes_ready(waiting, cause):
-    """Assert that the command said the cause once, and ended well."""
+    """Fail unless the command printed the cause once and ended with status 0."""
     assert waiting.end() == 0, waiting.printed()
     assert waiting.printed().count(cause) == 1
     assert READY in waiting.printed().splitlines()[-1]
@@ -73,7 +73,7 @@ def test_waits_for_a_server_that_is_not_up_yet(project, server, running):
 
 
 def test_waits_for_a_server_that_starts_up(project, server, running):
-    # A restore_command that takes its time holds the start in archive recovery.
+    # A slow restore_command keeps the server in archive recovery.
     running.stop()
     (running.data / "recovery.signal").touch()
     hold = running.data / "hold"
@@ -87,7 +87,7 @@ def test_waits_for_a_server_that_starts_up(project, server, running):
 
 
 def test_waits_for_a_server_that_shuts_down(project, server, running):
-    # A smart shutdown waits for the sessions that are open.
+    # A smart shutdown waits for open sessions.
     session = running.open_session()
     running.stop("smart", wait=False)
     waiting = start_waiting(project, running)
@@ -99,7 +99,7 @@ def test_waits_for_a_server_that_shuts_down(project, server, running):
 
 
 def test_waits_for_a_server_that_recovers_from_a_crash(project, server, running):
-    # A process that does not end holds the server in its recovery for some seconds.
+    # A stopped process keeps the server in crash recovery for some seconds.
     stopped, crashed = running.open_session(), running.open_session()
     os.kill(stopped.pid_of_backend, signal.SIGSTOP)
     os.kill(crashed.pid_of_backend, signal.SIGKILL)
@@ -121,20 +121,22 @@ def test_waits_for_a_server_without_a_free_connection(project, server, running):
 
 
 @pytest.mark.parametrize(
-    ("rule", "user", "says"),
+    ("rule", "user", "message"),
     [
         ("hostssl all all all scram-sha-256", "django", "does not let this client in without enc"),
         ("host none all all scram-sha-256", "django", "does not let this client in"),
         ("host all all all trust", "nobody_here", "no such role. A volume keeps the role"),
     ],
 )
-def test_a_server_that_refuses_the_client_ends_the_wait(project, server, running, rule, user, says):
+def test_a_server_that_refuses_the_client_ends_the_wait(
+    project, server, running, rule, user, message
+):
     (running.data / "pg_hba.conf").write_text(rule + "\n")
     running.restart(wait=False)
     waiting = start_waiting(project, running, POSTGRES_USER=user)
     assert waiting.end() == 1
     last = waiting.printed().splitlines()[-1]
-    assert says in last and f"127.0.0.1:{running.port} as {user}" in last
+    assert message in last and f"127.0.0.1:{running.port} as {user}" in last
     assert running.password not in waiting.printed()
 
 

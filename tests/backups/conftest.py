@@ -12,7 +12,7 @@ from tests.support.rich_database import MORE_ROLES, RICH
 
 @pytest.fixture(scope="package")
 def shared(bake_once) -> Iterator[Project]:
-    """One stack for the tests that leave it as they found it: db and an app that reads it."""
+    """One stack, db and an app that reads it, for tests that restore what they change."""
     project = bake_once(project_slug=Project.unused_slug())
     project.choose_port()
     project.add_views()
@@ -26,7 +26,7 @@ def shared(bake_once) -> Iterator[Project]:
 
 @pytest.fixture
 def project(shared) -> Iterator[Project]:
-    """The shared stack, without other databases and backups than at the start."""
+    """The shared stack; the databases and backups that a test adds are deleted after it."""
     yield shared
     for name in shared.admin_sql(
         "SELECT datname FROM pg_database WHERE datname ~ '_before_|_restoring'"

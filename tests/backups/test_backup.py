@@ -43,7 +43,7 @@ def test_backup_and_restore_keep_everything(project):
     project.wait_until(lambda: project.status("/health/ready") == 200, seconds=10)
     assert project.restarts() == 0
 
-    # What it says is so even when the server is killed at once.
+    # The restored data is on disk: it is there after the server is killed at once.
     project.sql("CREATE TABLE later AS SELECT 1")
     restore(project, name)
     (id,) = project.compose("ps", "--quiet", "db").stdout.split()
@@ -64,7 +64,7 @@ def test_only_old_backups_are_removed_and_never_the_new_one(project):
     folder = project.path / "backups"
     first = folder / backup(project).removeprefix("backups/")
     name = project.slug
-    # By hand, of another database, from the time when a backup was a file, and of a clock that was wrong.
+    # Made by hand, of another database, in the older format of one file, and by a wrong clock.
     by_hand = [
         f"{name}-before-migration-pg18.dump",
         "mine.dump",
@@ -79,7 +79,7 @@ def test_only_old_backups_are_removed_and_never_the_new_one(project):
 
     newest = backup(project, "KEEP=2").removeprefix("backups/")
 
-    # The one of the future is the other one that counts.
+    # KEEP=2 counts the backup with the date in the future as the second one.
     assert set(backups(project)) == {*by_hand, newest, f"{name}-20991231T000000Z-pg18.1"}
     newest = backup(project, "KEEP=1").removeprefix("backups/")
     assert set(backups(project)) == {*by_hand, newest}
@@ -112,7 +112,7 @@ def test_a_backup_names_the_session_that_locks_a_table(project):
         assert process.returncode != 0
         (line,) = [line for line in process.stdout.splitlines() if line.startswith("Session ")]
         assert "of django has locked 1 table(s)" in line
-        # What it says to do helps.
+        # The statement that it suggests ends the session.
         statement = re.search(r'-c "(SELECT .*)"$', line)[1]
         assert project.admin_sql(statement) == "t"
         session.end()
@@ -141,7 +141,7 @@ def test_a_backup_that_fails_leaves_nothing_and_prunes_nothing(start_stack):
     )
     backup(project)
     before = backups(project)
-    # A disk of 100 kB.
+    # backups/ on a disk of 100 kB.
     project.add_to_compose(
         "services: {db: {volumes: [{type: tmpfs, target: /backups, tmpfs: {size: 102400}}]}}\n"
     )
@@ -156,7 +156,7 @@ def test_a_backup_that_fails_leaves_nothing_and_prunes_nothing(start_stack):
     assert backups(project) == before
 
     project.compose("stop", "db")
-    # Another container of the service is not the live database.
+    # A one-off container of the service is not the live database.
     project.compose("run", "--detach", "--no-deps", "--entrypoint", "sleep", "db", "60")
     for task in (("backup",), ("restore", f"FILE=backups/{before[0]}"), ("backups",)):
         process = project.run("make", *task, check=False)

@@ -1,4 +1,4 @@
-"""A restore that is interrupted, two at once, and one while the site writes."""
+"""A restore that is interrupted, two restores at once, and a restore while the site writes."""
 
 import re
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     terminal.press_ctrl_c()
     assert terminal.end() != 0
     assert "Nothing was restored: it was interrupted." in terminal.shown
-    # It said so when it was over.
+    # The message came after the last process of the restore had ended.
     assert not restores(project)
     nothing_changed()
 
@@ -102,7 +102,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
         assert running.end() != 0
         nothing_changed(f"{signal} {pattern}\n{running.printed()}")
 
-    # The container's own end, and an end without a chance to clean up.
+    # The processes in the container are killed, then the container itself: nothing can clean up.
     running = start_restore(project, big_backup)
     project.compose("exec", "-T", "db", "sh", "-c", f"kill -9 $({RUNNING})", check=False)
     assert running.end() != 0

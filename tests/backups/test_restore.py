@@ -30,7 +30,7 @@ def test_the_replaced_database_stays_until_it_is_deleted_by_name(project):
 
 
 def restore_fails(project: Project, name: str, says: str, *words: str) -> None:
-    """Restore, and fail unless that says why in one line and changes nothing."""
+    """Fail unless a restore prints its reason in one line and changes nothing."""
     before = state_of(project), databases(project)
     process = restore(project, name, *words, check=False)
     assert process.returncode != 0, name
@@ -77,7 +77,7 @@ def test_a_restore_that_fails_changes_nothing(project):
         restore_fails(project, name, says)
     restore_fails(project, good, "there is no role 'nobody'", "OWNER=nobody")
 
-    # Such a database with something in it is the user's.
+    # A database of that name that holds tables belongs to the user.
     restoring = f"{project.slug}_restoring"
     project.admin_sql(f"CREATE DATABASE {restoring}")
     project.admin_sql("CREATE TABLE mine (id integer)", restoring)
@@ -96,7 +96,7 @@ def test_a_backup_in_the_older_file_format_can_be_restored(project):
     restore(project, "backups/old.dump")
     assert state_of(project) == before
 
-    # It holds no roles: which are missing is said before anything is done.
+    # It holds no roles: the missing ones are listed before anything is changed.
     project.admin_sql("DROP POLICY own ON secret")
     project.compose("exec", "-T", "db", "sh", "-c", old.replace("old.dump", "no_policy.dump"))
     project.admin_sql("DROP OWNED BY writer; REASSIGN OWNED BY reader TO django")
@@ -129,7 +129,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     name = backup(project)
     other = start_stack(postgres_driver="psycopg")
     shutil.copytree(project.path / name, other.path / name)
-    # In the database of another name.
+    # The other project's database has another name.
     printed = restore(other, name).stdout
     assert 'Making the roles that are missing here: "odd \\role",reader,writer' in printed
     assert state_of(other) == before.replace(project.slug, other.slug)
@@ -137,7 +137,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     assert other.compose("exec", "-T", "db", "sh", "-c", login).stdout.strip() == "1"
     other.wait_until(lambda: other.status("/health/ready") == 200, seconds=10)
 
-    # One that fails leaves none of its roles.
+    # A failed restore leaves none of the roles that it made.
     other.admin_sql("DROP OWNED BY writer")
     other.sql("SELECT 1")
     broken = next((other.path / name / "data").glob("*.dat*"))
@@ -149,7 +149,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
 
 
 def run_in_db(project: Project, script: str, *arguments: str, **environment: str):
-    """Run a script for the data directly, with other variables than the container has."""
+    """Run a script in the db container with other environment variables than it has."""
     options = [word for item in environment.items() for word in ("-e", "=".join(item))]
     command = ("exec", "-T", *options, "db", "sh", f"/scripts/{script}.sh", *arguments)
     return project.compose(*command, check=False)
@@ -186,7 +186,7 @@ def test_a_database_with_a_subscription_can_be_restored_repeatedly(project):
         for kept in databases_before(project):
             project.run("make", "drop-replaced", f"DB={kept}")
         assert databases(project) == {project.slug}
-        # Half of a restore has the subscription, too.
+        # A restore that fails half-way has made the subscription already, and removes it.
         (project.path / name / "SHA256SUMS").unlink()
         data = project.path / name / "data"
         max(data.glob("*.dat*"), key=lambda path: path.stat().st_size).unlink()

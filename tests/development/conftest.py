@@ -7,7 +7,7 @@ from tests.support.project import Project
 
 @pytest.fixture(scope="package")
 def stack(bake_once) -> Project:
-    """One running default project, for the tests that leave it as they found it."""
+    """One running default project, for tests that restore what they change."""
     project = bake_once(project_slug=Project.unused_slug())
     project.choose_port()
     try:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.stack
 
 
 def wait_as_a_person_does() -> None:
-    """Take the time that a person needs before the next edit: gunicorn looks at files each second."""
+    """Wait as long as a person does before the next edit: gunicorn checks files each second."""
     time.sleep(1.5)
 
 
@@ -43,7 +43,7 @@ def test_a_mistake_in_the_code_does_not_take_the_container_down(stack):
 
 def test_files_made_in_the_container_belong_to_the_user(stack):
     project = Project(stack.path)
-    # Somebody whom the image does not know, where this may give files away.
+    # As root, give the files to a user that the image does not have.
     owner = (12345, 23456) if os.getuid() == 0 else (os.getuid(), os.getgid())
     everything = [project.path, *project.path.rglob("*")]
     for path in everything:
@@ -60,7 +60,7 @@ def test_files_made_in_the_container_belong_to_the_user(stack):
         )
         made = (project.path / "app/shop/models.py").stat()
         assert (made.st_uid, made.st_gid) == owner
-        # A mount inside of another one would have made its folder, for root.
+        # A mount inside another mount would have made this folder, owned by root.
         assert not (project.path / "app/media").exists()
     finally:
         shutil.rmtree(project.path / "app/shop", ignore_errors=True)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.stack
 
 
 def contents(project: Project) -> dict[str, bytes]:
-    """Return what is in the files of a project, caches aside."""
+    """Return the content of each file of a project, except caches."""
     files = project.files().items()
     return {name: path.read_bytes() for name, path in files if "_cache/" not in name}
 
@@ -36,7 +36,7 @@ def test_its_own_tests_pass_in_the_container(stack, command):
 def test_the_line_that_make_prints_works_in_a_shell(stack, target):
     line = stack.run("make", "--dry-run", target).stdout
 
-    # Not the last command of the shell, which a user wants to keep.
+    # A command follows it: the line must not end the user's shell.
     process = stack.run("sh", "-c", f"{line.strip()} || exit 1; echo still here")
 
     assert process.stdout.endswith("still here\n")

@@ -7,7 +7,7 @@ from tests.support.project import Project
 
 @pytest.fixture(scope="package")
 def site(bake_once) -> Project:
-    """One site in production, with Redis, for the tests that leave it as they found it."""
+    """One site in production, with Redis, for tests that restore what they change."""
     project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
     project.add_views()
     project.to_production(LOG_FORMAT="json")

@@ -1,4 +1,4 @@
-"""Redis as a cache that may be lost."""
+"""Redis is a cache that may be lost."""
 
 import json
 import time

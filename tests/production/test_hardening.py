@@ -1,4 +1,4 @@
-"""Containers without rights, networks without a way out, uploads that run nothing."""
+"""Containers without privileges, internal networks, limits, and uploads that cannot run scripts."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_containers_run_without_root_and_without_privileges(site):
         assert site.inspect(service, "{{.State.Health.Status}}") == ["healthy"]
         (id,) = site.compose("ps", "--quiet", service).stdout.split()
         processes = site.run("docker", "top", id, "-eo", "pid,uid,args").stdout.splitlines()[1:]
-        # docker-init, which only passes signals on, is what stays of the start of db.
+        # docker-init of db stays root; it only passes signals on.
         running = [line.split() for line in processes if "docker-init" not in line]
         assert running and all(uid != "0" for _, uid, *_ in running), processes
 
@@ -52,7 +52,7 @@ def test_only_app_reaches_the_database_and_only_caddy_the_world(site):
 
 
 def test_app_can_send_mail_through_another_host(site):
-    # An address of this machine to which app has no other way than that to the world.
+    # app reaches this address of the host only by its route to other networks.
     inspect = ("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     host = site.run(*inspect, "bridge").stdout.strip()
     with MailServer(host=host) as server:
@@ -79,7 +79,7 @@ def test_an_uploaded_page_runs_no_script(site):
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert site.request("/media/").status == 404
 
-    # The two lines of docs/data.md keep it.
+    # The two commands in docs/data.md back up the uploads and bring them back.
     (lines,) = re.findall(
         r"^    (docker .*tar -c.*)\n    (docker .*tar -x.*)$",
         site.read("docs/data.md"),
@@ -108,7 +108,7 @@ def test_repeated_failed_logins_are_locked_out(site):
             Cookie=cookie,
             Referer=f"https://localhost:{site.port}/admin/login/",
             Content_Type="application/x-www-form-urlencoded",
-            # Another address each time would be another limit.
+            # Caddy replaces this header; otherwise each address would have a limit of its own.
             X_Forwarded_For=f"203.0.113.{number}",
         ).status
         for number in range(12)
@@ -120,10 +120,10 @@ def test_repeated_failed_logins_are_locked_out(site):
 
 
 def connections(site: Project, service: str, state: str) -> set[str]:
-    """Return caddy's ports of its connections to app that are in a state, as a service sees them.
+    """Return the client ports of caddy's connections to app in a TCP state, as a service sees them.
 
-    The state is the kernel's number: 01 is established; 06 is TIME_WAIT, which the side is in that
-    closed first (proc_net_tcp of the kernel's documentation).
+    The state is a number of /proc/net/tcp: 01 is ESTABLISHED; 06 is TIME_WAIT, the state of the
+    side that closed first.
     """
     nginx, loopback = f"{8000:X}", "0100007F"
     rows = [row.split() for row in inside(site, service, "cat", "/proc/net/tcp").splitlines()[1:]]
@@ -137,7 +137,7 @@ def connections(site: Project, service: str, state: str) -> set[str]:
 
 
 def test_caddy_closes_idle_connections_before_nginx(site):
-    # Were it nginx, a form that is sent at that very moment would be answered with 502.
+    # If nginx closed first, a form sent at that moment would be answered with 502.
     assert site.request("/receive", "POST", b"x").status == 200
     open_ones = connections(site, "caddy", "01")
     assert open_ones

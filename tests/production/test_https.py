@@ -1,4 +1,4 @@
-"""The site over HTTPS, and what it refuses over anything else."""
+"""The site answers over HTTPS, for its own name only."""
 
 import http.client
 import re
@@ -77,7 +77,7 @@ def test_the_deploy_check_passes(site):
 def test_an_unknown_host_name_is_refused(site):
     assert site.request("/", Host="evil.example").status == 421
     assert plain(site, "/", Host="evil.example").status == 421
-    # Caddy tells the name it was asked for, whatever the client says it was asked for before that.
+    # Caddy sets this header itself, whatever the client sends.
     answer = site.request("/admin/login/", X_Forwarded_Host="evil.example")
     assert answer.status == 200 and "evil" not in answer.text
     context = ssl.create_default_context()
@@ -91,12 +91,12 @@ def test_an_unknown_host_name_is_refused(site):
 
 def test_a_forwarded_proto_header_of_a_client_is_ignored(site):
     assert plain(site, "/", X_Forwarded_Proto="https").status == 308
-    # And the other way round no loop comes of it.
+    # The opposite header causes no redirect loop.
     assert site.request("/", X_Forwarded_Proto="http").status == 200
 
 
 def ask(site: Project, id: str, path: str = "/", **headers: str) -> int:
-    """Return the status that a container of app answers with, without Caddy; 0 where none."""
+    """Return the status of a page of one app container, without Caddy; 0 without an answer."""
     network = f'{{{{(index .NetworkSettings.Networks "{site.stack}_frontend").IPAddress}}}}'
     address = site.run("docker", "inspect", "--format", network, id).stdout.strip()
     connection = http.client.HTTPConnection(address, 8000, timeout=10)
@@ -120,7 +120,7 @@ def test_app_itself_requires_https_and_a_known_host(site):
 
 def test_an_unlisted_proxy_is_not_trusted(site):
     named = ("--env", "FORWARDED_ALLOW_IPS=192.0.2.1")
-    # Without nginx, where there are addresses of peers.
+    # Without nginx, gunicorn sees the address of its peer.
     alone = ("run", "--detach", "--no-deps", *named, "app", "gunicorn", "config.wsgi")
     id = site.compose(*alone).stdout.split()[-1]
     try:

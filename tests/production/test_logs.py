@@ -19,7 +19,7 @@ def test_log_lines_are_json_whatever_a_client_sends(site):
     (entry,) = [entry for entry in entries() if "x" * 12 in entry["message"]]
     assert entry["status"] == 200 and entry["method"] == "GET" and 0 <= entry["seconds"] < 10
     assert '"quoted" \\ back' in entry["user_agent"]
-    # What the client says of itself, Caddy replaces by its address.
+    # Caddy replaces the address that the client claims.
     assert "203.0.113.7" not in json.dumps(entry)
 
 
@@ -42,7 +42,7 @@ def test_every_request_is_logged_with_its_client_address(site):
     assert json.loads(line)["client"] == client
     assert spoofed not in log
 
-    # Who has this key sets the password.
+    # Whoever has this key can set the password.
     site.request("/admin/reset/MQ/the-key-of-a-mail/")
     assert "/admin/reset/MQ/..." in site.logs("caddy") and "/admin/reset/MQ/..." in site.logs("app")
     assert "the-key-of-a-mail" not in site.logs()

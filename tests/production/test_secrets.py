@@ -13,12 +13,12 @@ def test_secrets_are_in_files_and_nowhere_else(site):
         for name in ("secret_key", "postgres_password", "redis_password")
     ]
     ids = site.compose("ps", "--all", "--quiet").stdout.split()
-    told = site.run("docker", "inspect", *ids).stdout
-    told += site.run("docker", "history", "--no-trunc", site.stack).stdout
-    told += site.compose("config").stdout + site.logs()
+    visible = site.run("docker", "inspect", *ids).stdout
+    visible += site.run("docker", "history", "--no-trunc", site.stack).stdout
+    visible += site.compose("config").stdout + site.logs()
     for service in SERVICES:
-        told += inside(site, service, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
-    assert not [value for value in values if value in told]
+        visible += inside(site, service, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert not [value for value in values if value in visible]
     (folder,) = {(site.path / "secrets").stat().st_mode & 0o777}
     assert folder == 0o700
 
@@ -33,9 +33,9 @@ def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
 
     assert "secrets/secret_key stays as it is." in printed
     assert project.read("secrets/secret_key") == "mine\n"
-    # The one that the owner is to fill in.
+    # The owner of the site fills this one in.
     assert (project.path / "secrets" / "email_url").stat().st_mode & 0o777 == 0o644
-    # The database of this machine was initialised with what development has.
+    # The database here was initialised with the password of development.
     assert project.read("secrets/postgres_password").strip() == project.setting("POSTGRES_PASSWORD")
     assert project.read(".env") == env
     assert project.run("git", "init", "-q").returncode == 0

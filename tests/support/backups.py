@@ -6,7 +6,7 @@ from tests.support.project import Project
 
 
 def backup(project: Project, *words: str) -> str:
-    """Make a backup; return its name as restore takes it."""
+    """Make a backup; return its name for restore."""
     printed = project.run("make", "backup", *words).stdout
     return re.search(r"^Made (backups/\S+) \(\S+\)$", printed, re.MULTILINE)[1]
 
@@ -17,14 +17,14 @@ def restore(project: Project, name: str, *words: str, check: bool = True):
 
 
 def backups(project: Project) -> list[str]:
-    """Return what is in backups/, unfinished ones too."""
+    """Return the names in backups/, including unfinished backups."""
     return sorted(
         path.name for path in (project.path / "backups").iterdir() if path.name != ".gitignore"
     )
 
 
 def databases(project: Project) -> set[str]:
-    """Return the databases of the server, without its own; what a restore replaced as `before`."""
+    """Return the server's databases, except its own, with the time cut from replaced ones."""
     names = project.admin_sql("SELECT datname FROM pg_database WHERE NOT datistemplate").split()
     return {re.sub(r"_before_\d{8}_\d{6}$", "_before", name) for name in names} - {"postgres"}
 

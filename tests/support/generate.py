@@ -31,7 +31,7 @@ def generate_in_terminal(
 ) -> str:
     """Render the template in a terminal; return what it showed, with its colours.
 
-    Each question is answered by the Enter key, or by what is typed at its number.
+    Each question is answered with the Enter key, or with the text typed at its number.
     """
     terminal, end = pty.openpty()
     process = subprocess.Popen(
@@ -49,7 +49,7 @@ def generate_in_terminal(
         if select.select([terminal], [], [], 0.1)[0]:
             try:
                 shown += os.read(terminal, 100_000)
-            except OSError:  # closed by the other side
+            except OSError:  # the other side has closed it
                 break
         # Each question ends with its default in brackets, and a colon.
         waiting = re.findall(rb"\)(?:\x1b\[[0-9;]*m)*: ", shown)

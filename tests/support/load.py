@@ -1,4 +1,4 @@
-"""Clients that ask for pages until they are told to stop, and clients that send slowly."""
+"""Clients that request pages in a loop, and clients that send slowly."""
 
 import asyncio
 import collections
@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 
 class Load:
-    """So many threads that request a page one after the other; use it as a context manager.
+    """Threads that request a page again and again; use it as a context manager.
 
-    `answers` counts what came back: statuses, and the names of errors. With keep_alive each thread
-    keeps its connection, as a browser does, and takes a new one where the server has closed it.
-    `progress` grows with every answer by the seconds that it took, `seconds` is how long all of it
-    took.
+    `answers` counts statuses and names of errors. With keep_alive each thread keeps its connection,
+    as a browser does, and opens a new one when the server has closed it. `progress` has the duration
+    of each request in seconds, `seconds` the duration of the whole load.
     """
 
     def __init__(
@@ -43,13 +42,13 @@ class Load:
         self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection, which opens itself at the first request."""
+        """Return a connection, which opens at the first request."""
         if self.url.scheme == "https":
             return http.client.HTTPSConnection(self.url.netloc, timeout=60, context=self.context)
         return http.client.HTTPConnection(self.url.netloc, timeout=60)
 
     def run(self) -> None:
-        """Request the page until told to stop."""
+        """Request the page until the context ends."""
         path = self.url.path + ("?" + self.url.query if self.url.query else "")
         body = b"x" * 1000 if self.method == "POST" else None
         connection = None
@@ -71,8 +70,8 @@ class Load:
                 with suppress(OSError):
                     connection.close()
                 connection = None
-                # On a connection that was kept, the server may have closed it first: every client
-                # takes a new one then (RFC 9112, section 9.3.1).
+                # The server may close an idle connection at any time: clients retry on a new one
+                # (RFC 9112, section 9.3.1).
                 closed = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
                 if fresh or not isinstance(error, closed):
                     answers[type(error).__name__] += 1
@@ -93,10 +92,10 @@ class Load:
 
 
 class SlowBodies:
-    """So many clients that each POST a body piece by piece; use it as a context manager.
+    """Clients that each POST a body in small pieces; use it as a context manager.
 
-    `answers` counts the statuses that came back, and the names of errors; `open` is how many
-    clients have sent a request and have no answer yet.
+    `answers` counts statuses and names of errors; `open` is the number of clients that have sent a
+    request and have no answer yet.
     """
 
     def __init__(
@@ -123,15 +122,15 @@ class SlowBodies:
         self.tasks: list[asyncio.Task] = []
 
     async def send(self, writer: asyncio.StreamWriter) -> None:
-        """Send the body, a piece each interval."""
+        """Send the body, one piece per interval."""
         for sent in range(0, self.size, self.piece):
             writer.write(b"x" * min(self.piece, self.size - sent))
             await writer.drain()
             await asyncio.sleep(self.interval)
 
     async def post(self) -> None:
-        """Send a request and count its answer, which may come before all is sent."""
-        # Not all of them in the same millisecond.
+        """Send a request and count its answer, which may come before the body is complete."""
+        # Spread the clients over a second.
         await asyncio.sleep(secrets.randbelow(1000) / 1000)
         writer = None
         try:

@@ -1,4 +1,4 @@
-"""A mail server on this machine, with TLS and a login, and what it took."""
+"""A mail server on this machine, with TLS and a login, that keeps the mails it receives."""
 
 import email.message
 import email.policy
@@ -15,7 +15,7 @@ from tests.support.embedded_postgres import free_port
 
 
 def make_certificate(folder: Path, host: str = "127.0.0.1") -> Path:
-    """Make a certificate for an address that signs itself; return the file with its key."""
+    """Make a self-signed certificate for an address; return the file with it and its key."""
     file = folder / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=mail", "-addext", f"subjectAltName=IP:{host}"]
@@ -26,9 +26,9 @@ def make_certificate(folder: Path, host: str = "127.0.0.1") -> Path:
 
 
 class MailServer:
-    """A server on 127.0.0.1 that takes mail; with a certificate and a login, only after both.
+    """A server on 127.0.0.1 that receives mail; it requires TLS and a login where they are given.
 
-    tls_first: TLS is there from the first byte, else it begins with STARTTLS.
+    tls_first: TLS from the first byte (smtps), else STARTTLS.
     """
 
     def __init__(
@@ -51,25 +51,25 @@ class MailServer:
             self.options |= {"auth_required": True, "authenticator": self.authenticate}
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism, data):
-        """Let in who knows the login."""
+        """Accept the right login."""
         given = data.login.decode(), data.password.decode()
         return AuthResult(success=given == self.login, handled=False)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Keep a mail, with its recipients."""
+        """Store a mail with its recipients."""
         message = message_from_bytes(envelope.content, policy=email.policy.default)
         message.recipients = envelope.rcpt_tos
         self.taken.append(message)
         return "250 OK"
 
     def start(self) -> Self:
-        """Start, also after a stop."""
+        """Start the server; this works after a stop, too."""
         self.controller = Controller(self, hostname=self.host, port=self.port, **self.options)
         self.controller.start()
         return self
 
     def stop(self) -> None:
-        """Stop: connections are refused."""
+        """Stop the server: connections are refused."""
         self.controller.stop()
 
     def __enter__(self) -> Self:
@@ -79,6 +79,6 @@ class MailServer:
         self.stop()
 
     def take(self) -> list[email.message.EmailMessage]:
-        """Return the mails that came since the last call."""
+        """Return the mails received since the last call."""
         taken, self.taken = self.taken, []
         return taken

@@ -1,8 +1,8 @@
-"""Write what became of each test to the file that OUTCOMES names, and compare two such files.
+"""Write the outcome of each test to the file that OUTCOMES names, and compare two such files.
 
-As a plugin of pytest (-p tests.support.outcomes) it adds a line for each test that is collected and for each that
-has ended. As a program: outcomes.py OUTSIDE INSIDE fails unless each test of the first file
-passed or was skipped in the second, and none failed there.
+As a plugin of pytest (-p tests.support.outcomes) it adds a line for each test that is collected and
+for each outcome. As a program, `outcomes.py OUTSIDE INSIDE` fails unless each test of the first file
+passed or was skipped in the second, and no other test failed there.
 """
 
 import collections
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-# Of two outcomes of one test, the later one here counts: its teardown may fail after it passed.
+# The worst outcome of a test counts: its teardown may fail after the test has passed.
 RANK = ["collected", "passed", "skipped", "failed"]
 
 
@@ -22,13 +22,13 @@ def add(test: str, outcome: str) -> None:
 
 
 def pytest_collection_finish(session) -> None:
-    """Note what is collected, which the processes of xdist do."""
+    """Record the collected tests; with xdist, each process does."""
     for item in session.items:
         add(item.nodeid, "collected")
 
 
 def pytest_runtest_logreport(report) -> None:
-    """Note an outcome, in the process that prints it: those of xdist send theirs there."""
+    """Record an outcome, in the main process only: the processes of xdist send theirs there."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     if report.when == "call" or report.outcome != "passed":

@@ -21,19 +21,19 @@ def wait_until(condition: Callable[[], object], seconds: float, explain: Callabl
 
 
 def messages_to_clients(log: str) -> str:
-    """Return what a PostgreSQL server says from when it is ready for clients over TCP.
+    """Return the part of a PostgreSQL log that begins when the server is ready over TCP.
 
-    Before that, the image starts the server once on its socket only, to initialise it. What that
-    server says, such as a FATAL to a session that it ends, no client of the stack is told.
+    Before that, the image starts a temporary server on the Unix socket, to initialise the data. No
+    client of the stack receives the messages of that server, such as a FATAL to a session it ends.
     """
     opened = log.partition("listening on IPv4 address")[2]
-    _, ready, said = opened.partition("ready to accept connections")
+    _, ready, messages = opened.partition("ready to accept connections")
     assert ready, f"the server never became ready over TCP\n{log}"
-    return said
+    return messages
 
 
 class Running:
-    """A command that runs, and what it has printed so far."""
+    """A running command and its output so far."""
 
     def __init__(self, command: list[str], cwd: Path, env: dict[str, str]):
         self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -48,12 +48,12 @@ class Running:
         )
 
     def printed(self) -> str:
-        """Return all that was printed until now."""
+        """Return the output so far."""
         self.file.seek(0)
         return self.file.read()
 
     def wait_for(self, text: str, seconds: float = 30) -> None:
-        """Return when the text was printed."""
+        """Return when the output contains the text."""
         wait_until(lambda: text in self.printed(), seconds, self.printed)
 
     def end(self, seconds: float = 30) -> int:
@@ -66,9 +66,9 @@ class Running:
 
 
 class InTerminal:
-    """A command that runs in a terminal of its own, and what that shows.
+    """A command in a terminal of its own, and what the terminal shows.
 
-    Ctrl-C there goes to all of the command's foreground processes; a closed terminal hangs up.
+    Ctrl-C goes to all foreground processes of the command; closing the terminal sends SIGHUP.
     """
 
     def __init__(self, command: list[str], cwd: Path):
@@ -80,16 +80,16 @@ class InTerminal:
         self.status: int | None = None
 
     def read(self) -> str:
-        """Return all that was shown until now."""
+        """Return what the terminal has shown so far."""
         while select.select([self.terminal], [], [], 0)[0]:
             try:
                 self.shown += os.read(self.terminal, 100_000).decode()
-            except OSError:  # closed by the other side
+            except OSError:  # the other side has closed it
                 break
         return self.shown
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
-        """Return when the text was shown."""
+        """Return when the terminal has shown the text."""
         wait_until(lambda: text in self.read(), seconds, self.read)
 
     def press_ctrl_c(self) -> None:
@@ -97,7 +97,7 @@ class InTerminal:
         os.write(self.terminal, b"\x03")
 
     def close(self) -> None:
-        """Close the terminal, as somebody who closes its window."""
+        """Close the terminal, as closing its window does."""
         os.close(self.terminal)
 
     def end(self, seconds: float = 60) -> int:
