@@ -27,8 +27,7 @@ max_requests = 10_000
 max_requests_jitter = 1_000
 control_socket_disable = True
 accesslog = "-"
-as_json = os.environ.get("LOG_FORMAT") == "json"
-logger_class = "config.logs.GunicornJsonLogger" if as_json else "config.logs.GunicornLogger"
+logger_class = "config.logs.GunicornLogger"
 
 if "--reload" in os.environ.get("GUNICORN_CMD_ARGS", ""):
     # Alone, gunicorn watches the modules imported so far, and Django imports the views at the first

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from datetime import UTC, datetime
 
@@ -30,37 +31,31 @@ class JsonFormatter(logging.Formatter):
 
 
 class GunicornLogger(Logger):
-    """Remove the keys of password reset links, which are secrets, from the access log."""
+    """gunicorn's logger, as JSON if that is set, without the keys of password reset links."""
 
-    def access(self, resp, req, environ, request_time) -> None:
-        """Log a request."""
-        uri = re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])
-        self.log_access(resp, req, environ | {"RAW_URI": uri}, request_time)
-
-    log_access = Logger.access
-
-
-class GunicornJsonLogger(GunicornLogger):
-    """Log as JSON."""
+    as_json = os.environ.get("LOG_FORMAT") == "json"
 
     def setup(self, cfg) -> None:
         """Set the format of gunicorn's handlers."""
         super().setup(cfg)
-        for handler in [*self.error_log.handlers, *self.access_log.handlers]:
-            handler.setFormatter(JsonFormatter())
+        if self.as_json:
+            for handler in [*self.error_log.handlers, *self.access_log.handlers]:
+                handler.setFormatter(JsonFormatter())
 
-    def log_access(self, resp, req, environ, request_time) -> None:
+    def access(self, resp, req, environ, request_time) -> None:
         """Log a request; `seconds` runs from its first byte to the last byte of the response."""
-        status = int(resp.status.split()[0])
+        path = re.sub(r"(/reset/[^/]+/)[^/]+", r"\1...", environ["RAW_URI"])
+        if not self.as_json:
+            super().access(resp, req, environ | {"RAW_URI": path}, request_time)
+            return
         fields = {
             "method": environ["REQUEST_METHOD"],
-            "path": environ["RAW_URI"],
-            "status": status,
+            "path": path,
+            "status": int(resp.status.split()[0]),
             "bytes": resp.sent,
             "seconds": request_time.total_seconds(),
             "client": environ.get("REMOTE_ADDR"),
             "user_agent": environ.get("HTTP_USER_AGENT"),
             "referer": environ.get("HTTP_REFERER"),
         }
-        line = f"{fields['method']} {fields['path']} {status}"
-        self.access_log.info("%s", line, extra={"fields": fields})
+        self.access_log.info("{method} {path} {status}".format(**fields), extra={"fields": fields})

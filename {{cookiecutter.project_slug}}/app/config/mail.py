@@ -5,9 +5,7 @@ import smtplib
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.core import mail
-from django.core.checks import Warning as CheckWarning
-from django.core.checks import register
+from django.core import checks, mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import log
@@ -98,8 +96,8 @@ class AdminEmailHandler(log.AdminEmailHandler):
             logger.warning("ADMINS did not get this error by mail: %s", reason(error))
 
 
-@register(deploy=True)
-def check_mail(app_configs, **kwargs) -> list[CheckWarning]:
+@checks.register(deploy=True)
+def check_mail(app_configs, **kwargs) -> list[checks.Warning]:
     """Warn, in `manage.py check --deploy`, that mail is not configured."""
 {%- if cookiecutter.django_version == "5.2" %}
     backend = settings.EMAIL_BACKEND
@@ -107,4 +105,4 @@ def check_mail(app_configs, **kwargs) -> list[CheckWarning]:
     backend = settings.MAILERS["default"].get("BACKEND")
 {%- endif %}
     missing = backend == "config.mail.NotConfigured"
-    return [CheckWarning(NOT_SET, id="config.W001")] if missing else []
+    return [checks.Warning(NOT_SET, id="config.W001")] if missing else []

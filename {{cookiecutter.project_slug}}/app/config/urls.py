@@ -9,29 +9,19 @@ from django.urls import path
 from core import csp, views
 
 title = {"site_header": settings.PROJECT_NAME, "site_title": settings.PROJECT_NAME}
+password_reset = [
+    # The name of the first URL makes the admin's login page show a link to it.
+    ("password_reset/", auth.PasswordResetView, "admin_password_reset"),
+    ("password_reset/done/", auth.PasswordResetDoneView, "password_reset_done"),
+    ("reset/<uidb64>/<token>/", auth.PasswordResetConfirmView, "password_reset_confirm"),
+    ("reset/done/", auth.PasswordResetCompleteView, "password_reset_complete"),
+]
 
 urlpatterns = [
     path("", views.home, name="home"),
-    # The name of this URL makes the admin's login page show a link to it.
-    path(
-        "admin/password_reset/",
-        auth.PasswordResetView.as_view(extra_context=title),
-        name="admin_password_reset",
-    ),
-    path(
-        "admin/password_reset/done/",
-        auth.PasswordResetDoneView.as_view(extra_context=title),
-        name="password_reset_done",
-    ),
-    path(
-        "admin/reset/<uidb64>/<token>/",
-        auth.PasswordResetConfirmView.as_view(extra_context=title),
-        name="password_reset_confirm",
-    ),
-    path(
-        "admin/reset/done/",
-        auth.PasswordResetCompleteView.as_view(extra_context=title),
-        name="password_reset_complete",
+    *(
+        path(f"admin/{url}", view.as_view(extra_context=title), name=name)
+        for url, view, name in password_reset
     ),
     path("admin/", admin.site.urls),
 ]
