@@ -27,11 +27,12 @@ actionlint: ## Install actionlint, for the tests of the workflows
 lint: .venv/done ## Check the template's own code
 	ruff check benchmarks hooks scripts tests && ruff format --check benchmarks hooks scripts tests
 
-bench: .venv/done ## Measure, as ratios against a floor
+bench: .venv/bench ## Measure, beside a floor and the templates in BENCH_PEERS
 	python -m benchmarks.bench $(ARGS)
 
-pictures: .venv/done ## Take the pictures of README.md anew
+pictures: .venv/bench ## Take the pictures of README.md and draw the plots anew
 	python -m scripts.pictures
+	python -m benchmarks.plot
 
 lock: .venv/done ## Pin what the requirements*.in ask for, here and in the template
 	python -m scripts.lock $(ARGS)
@@ -41,4 +42,8 @@ lock: .venv/done ## Pin what the requirements*.in ask for, here and in the templ
 	  { echo "python3 cannot make virtual environments here: install Debian's package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+.venv/bench: .venv/done requirements-bench.txt
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	touch $@

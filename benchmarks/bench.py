@@ -1,24 +1,29 @@
-"""Measure what users wait for, as ratios to a floor that does the least possible.
+"""Measure what users wait for, beside a floor that does the least possible.
 
-Each pair is measured in turns in one run, so that a slow machine is slow for both; the median
-counts. `make bench` prints the table; benchmarks/README.md keeps the last one.
+All subjects of a measure are measured in turns in one run, so that a slow machine is slow for all;
+the median counts. `make bench` prints the figures, writes them to benchmarks/results, and draws
+benchmarks/plots. ARGS names the groups to measure, BENCH_PEERS other templates to measure as well.
 """
 
+import functools
+import json
 import os
 import random
+import shutil
 import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
 
+from benchmarks import plot
+from benchmarks.figures import OURS, Group
 from tests.support.embedded_postgres import EmbeddedPostgres
 from tests.support.engine import engine_answers
 from tests.support.load import Load
@@ -27,15 +32,10 @@ from tests.support.project import ROOT, Project
 ROUNDS = 5
 
 
-def row(what: str, ours: float, floor: float, unit: str, beside: str) -> None:
-    """Print one line: ours, the floor and their ratio."""
-    print(f"{what:<44} {ours:8.2f} {unit:<3} {floor:8.2f} {unit:<3} {ours / floor:6.2f}  {beside}")
-
-
-def in_turns(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
-    """Return the median of each measure (seconds), taken in turns, after one round of warm-up."""
+def in_turns(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[list[float]]:
+    """Return the samples of each measure, taken in turns, after one round of warm-up."""
     taken = [[measure() for measure in measures] for _ in range(rounds + 1)][1:]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
+    return [list(column) for column in zip(*taken, strict=True)]
 
 
 def render(template: Path, folder: Path, *answers: str) -> Path:
@@ -76,6 +76,44 @@ def first_answer(project: Project, **environment: str) -> float:
     project.compose("up", "--detach", env=environment)
     wait_for_page(f"http://127.0.0.1:{project.port}/")
     return time.perf_counter() - start
+
+
+class Peer:
+    """Another template, or a project that is used as it is.
+
+    Written as its path, followed by answers: `../other,use_docker=y`.
+    """
+
+    def __init__(self, words: str):
+        path, *self.answers = words.split(",")
+        self.path = Path(path).resolve()
+        self.name = self.path.name
+        self.template = self.path if (self.path / "cookiecutter.json").exists() else None
+
+    def stack(self, folder: Path) -> Project:
+        """Return the project, its images built, with the port that its Compose file publishes."""
+        if self.template:
+            path = render(self.path, folder / f"peer_{self.name}", *self.answers)
+        else:
+            path = shutil.copytree(self.path, folder / f"peer_{self.name}")
+        project = Project(path)
+        if not any(path.glob("*compose.y*ml")):
+            # cookiecutter-django names its file after the environment.
+            (file,) = path.glob("*compose.local.y*ml")
+            file.rename(path / "compose.yaml")
+        project.compose("build", timeout=1800)
+        config = json.loads(project.compose("config", "--format", "json").stdout)
+        published = [
+            int(port["published"])
+            for service in config["services"].values()
+            for port in service.get("ports", [])
+            if port["target"] == 8000
+        ]
+        project.port = published[0]
+        return project
+
+
+PEERS = [Peer(words) for words in os.environ.get("BENCH_PEERS", "").split()]
 
 
 # What others do, as commands of the same project.
@@ -129,7 +167,7 @@ def reaction(project: Project, python: Path, server: EmbeddedPostgres, command: 
     return time.perf_counter() - accepted
 
 
-def bench_waiting(folder: Path) -> None:
+def bench_waiting(group: Group, folder: Path) -> None:
     """Measure wait_for_db beside a poll once a second and the command that is taught."""
     project = Project(render(ROOT, folder / "waiting"))
     python = folder / "venv" / "bin" / "python"
@@ -151,15 +189,23 @@ def bench_waiting(folder: Path) -> None:
             lambda: reaction(project, python, server, "poll"),
             rounds=9,
         )
-        row("wait_for_db, from ready to its end", ours, poll, "s", "a poll once a second")
     finally:
         server.stop("immediate")
+    group.add(
+        "wait_for_db, from the first accepted connection to its end",
+        "s",
+        {OURS: ours, "a poll once a second": poll},
+    )
     environment = server.environment("postgres")
     taught = seconds(lambda: project.run(python, "manage.py", "taught", cwd="app", env=environment))
-    print(f"the command that is taught ends well after {taught:.2f} s, with no server at all")
+    group.add(
+        "until the database is reported as available, without any server",
+        "s",
+        {"the command of the tutorials": [taught]},
+    )
 
 
-def bench_stop(project: Project) -> None:
+def measure_stop(project: Project) -> dict[str, list[float]]:
     """Measure an idle stop beside that of a shell that stays process 1."""
     (project.path / "compose.taught.yaml").write_text(
         """services:
@@ -178,7 +224,7 @@ def bench_stop(project: Project) -> None:
         return seconds(lambda: project.compose("stop", "app", env=environment))
 
     ours, taught = in_turns(stop, lambda: stop(COMPOSE_FILE=files), rounds=2)
-    row("docker compose stop, idle", ours, taught, "s", "a shell that does not exec its server")
+    return {OURS: ours, "a shell that does not exec its server": taught}
 
 
 def image_size(project: Project, image: str) -> float:
@@ -186,34 +232,43 @@ def image_size(project: Project, image: str) -> float:
     return int(project.run("docker", "image", "inspect", "-f", "{{.Size}}", image).stdout) / 1e6
 
 
-def bench_stack(project: Project, floor: Project) -> None:
-    """Measure what needs a Docker engine."""
+def bench_start(group: Group, folder: Path) -> None:
+    """Measure the start and the stop of the development stack."""
+    project = Project(render(ROOT, folder / "stack", f"project_slug={Project.unused_slug()}"))
+    floor = Project(ROOT / "benchmarks" / "floor_stack")
     project.choose_port()
     floor.port = project.port + 1
     environment = {"IMAGE": f"{project.stack}:development", "APP_PORT": str(floor.port)}
+    peers = []
     try:
         project.compose("build")
-        ours, least = in_turns(
-            lambda: first_answer(project), lambda: first_answer(floor, **environment)
+        for peer in PEERS:
+            peers.append(peer.stack(folder))
+        ours, least, *others = in_turns(
+            lambda: first_answer(project),
+            lambda: first_answer(floor, **environment),
+            *(functools.partial(first_answer, peer) for peer in peers),
         )
-        row("first HTTP 200 on an empty volume", ours, least, "s", "no framework, no health checks")
-        bench_stop(project)
+        samples = {OURS: ours, "no framework, no health checks": least}
+        samples |= dict(zip([peer.name for peer in PEERS], others, strict=True))
+        group.add("docker compose up on an empty volume, to the first page", "s", samples)
+        group.add("docker compose stop, idle", "s", measure_stop(project))
     finally:
         floor.compose("down", "--volumes", "--timeout", "5", env=environment, check=False)
+        for peer in peers:
+            peer.compose("down", "--volumes", "--rmi", "local", "--timeout", "5", check=False)
         project.remove_from_engine()
 
 
-def bench_images(folder: Path) -> None:
+def bench_images(group: Group, folder: Path) -> None:
     """Measure the production image of each driver, and building it again after an edit."""
-    base = image_size(Project(folder), "python:3.14-slim-trixie")
+    sizes = {"its base image": image_size(Project(folder), "python:3.14-slim-trixie")}
     for driver in ("psycopg2-binary", "psycopg2", "psycopg"):
         answers = [f"project_slug={Project.unused_slug()}", f"postgres_driver={driver}"]
         project = Project(render(ROOT, folder / driver, *answers))
         try:
             project.run("make", "build")
-            size = image_size(project, project.stack)
-            beside = f"its base; {size - base:.0f} MB above it"
-            row(f"production image, {driver}", size, base, "MB", beside)
+            sizes[f"{OURS}, {driver}"] = image_size(project, project.stack)
             if driver == "psycopg2-binary":
                 edits = iter(range(100))
 
@@ -226,9 +281,10 @@ def bench_images(folder: Path) -> None:
                     return seconds(lambda: project.run("make", "build"))
 
                 edited, unchanged = in_turns(edit, nothing)
-                row("image again, after an edit", edited, unchanged, "s", "nothing edited")
         finally:
             project.remove_from_engine()
+    group.add("production image", "MB", {name: [size] for name, size in sizes.items()})
+    group.add("building it again after an edit", "s", {OURS: edited, "nothing edited": unchanged})
 
 
 def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> float:
@@ -241,21 +297,28 @@ def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> floa
     return load.answers[200] / load.seconds
 
 
-def bench_production(folder: Path) -> None:
-    """Measure the pages of the production stack, and what a release under load loses."""
-    answers = [f"project_slug={Project.unused_slug()}"]
-    project = Project(render(ROOT, folder / "production", *answers))
+@contextmanager
+def released(folder: Path) -> Iterator[Project]:
+    """Release a project in production, with all processors; remove it afterwards."""
+    project = Project(render(ROOT, folder, f"project_slug={Project.unused_slug()}"))
     project.add_views()
     project.to_production(APP_CPUS="2", DB_CPUS="2")
+    try:
+        project.deploy()
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def bench_pages(group: Group, folder: Path) -> None:
+    """Measure the pages of the production stack."""
     # The same image, settings and database, with other servers.
     others = {
         "runserver": "python manage.py runserver --insecure 0.0.0.0:8000",
-        "bare gunicorn": "gunicorn --config /dev/null --forwarded-allow-ips * "
+        "gunicorn with its own defaults": "gunicorn --config /dev/null --forwarded-allow-ips * "
         "--worker-tmp-dir /dev/shm --bind 0.0.0.0:8000 config.wsgi",
     }
-    try:
-        project.deploy()
-        trust = project.trusting()
+    with released(folder / "pages") as project:
 
         def measure(command: str | None) -> float:
             if command is None:
@@ -281,13 +344,19 @@ def bench_production(folder: Path) -> None:
         taken = [
             [measure(None), *(measure(command) for command in others.values())] for _ in range(3)
         ]
-        ours, *floors = (statistics.median(column) for column in zip(*taken, strict=True))
-        for name, floor in zip(others, floors, strict=True):
-            row("a page that reads a row, each second", ours, floor, "", f"{name}; more is better")
-        url = f"https://localhost:{project.port}"
-        behind = requests_per_second(f"{url}/read", trust)
-        row("the same over HTTPS, behind Caddy", behind, ours, "", "without Caddy; more is better")
+        columns = [list(column) for column in zip(*taken, strict=True)]
+        samples = dict(zip([OURS, *others], columns, strict=True))
+        url = f"https://localhost:{project.port}/read"
+        samples[f"{OURS} over HTTPS, behind Caddy"] = [requests_per_second(url, project.trusting())]
+        group.add("pages that read a row, per second", "", samples, more_is_better=True)
 
+
+def bench_releases(group: Group, folder: Path) -> None:
+    """Measure what a release under load loses."""
+    samples, notes = {}, {}
+    with released(folder / "releases") as project:
+        trust = project.trusting()
+        url = f"https://localhost:{project.port}"
         changes = {
             "code": ("app/core/views.py", "import platform", "import platform  # a change"),
             "a setting of app": (".env", "SECONDS=3600", "SECONDS=7200"),
@@ -305,11 +374,9 @@ def bench_production(folder: Path) -> None:
                 took = seconds(project.deploy)
             answered = sum(load.answers[200] for load in loads)
             lost = sum(sum(load.answers.values()) for load in loads) - answered
-            print(
-                f"a release of {name}: {lost} requests lost of {answered + lost}, in {took:.0f} s"
-            )
-    finally:
-        project.remove_from_engine()
+            samples[f"release of {name}"] = [lost]
+            notes[f"release of {name}"] = f"{lost} of {answered + lost:,}, in {took:.0f} s"
+    group.add("requests lost", "", samples, notes=notes)
 
 
 # About 1 GB: rows, some of them large, and three indexes.
@@ -325,7 +392,7 @@ CHECKPOINT;
 """
 
 
-def bench_data(folder: Path, rows: int = 1_700_000) -> None:
+def bench_data(group: Group, folder: Path, rows: int = 1_700_000) -> None:
     """Measure a restore and an upgrade beside PostgreSQL's own programs."""
     answers = [f"project_slug={Project.unused_slug()}", "postgres_version=17"]
     project = Project(render(ROOT, folder / "data", *answers))
@@ -358,48 +425,65 @@ def bench_data(folder: Path, rows: int = 1_700_000) -> None:
         project.up()
         project.admin_sql("SET ROLE django;" + DATA.replace("CHECKPOINT;", "").format(rows=rows))
         size = int(project.sql("SELECT pg_database_size(current_database())")) / 1e6
-        print(f"a database of {size:.0f} MB:")
         made = project.run("make", "backup", timeout=900).stdout
         backup = made.split("backups/")[1].split()[0]
         ours, bare = in_turns(
             lambda: restore(backup), lambda: bare_restore(f"/backups/{backup}/data"), rounds=2
         )
-        row("make restore", ours, bare, "s", "pg_restore -j 2")
+        group.add(f"make restore of {size:.0f} MB", "s", {OURS: ours, "pg_restore -j 2": bare})
         copy = ("pg_dump", "-U", "postgres", "-Fd", "-j", "2", "-f", "/tmp/bare", name)
         bare_copy = in_db(*copy) + bare_restore("/tmp/bare")
         in_db("rm", "-r", "/tmp/bare")
         upgrade = ("make", "upgrade-postgres", "TO=18")
-        ours = seconds(lambda: project.run(*upgrade, timeout=1800))
-        row("make upgrade-postgres", ours, bare, "s", "pg_restore -j 2 alone")
-        row("make upgrade-postgres", ours, bare_copy, "s", "pg_dump -j 2 and pg_restore -j 2")
+        took = seconds(lambda: project.run(*upgrade, timeout=1800))
+        group.add(
+            f"make upgrade-postgres of {size:.0f} MB",
+            "s",
+            {OURS: [took], "pg_dump -j 2 and pg_restore -j 2": [bare_copy]},
+        )
     finally:
         project.remove_from_engine()
 
 
-def main() -> None:
-    """Print the table; with the argument `data`, only what concerns backups, or `production`."""
-    print(f"{'':<44} {'ours':>12} {'floor':>12} {'ratio':>6}  floor is")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        parts = {"data": bench_data, "production": bench_production}
-        if sys.argv[1:]:
-            return parts[sys.argv[1]](folder)
-        floor_template = ROOT / "benchmarks" / "floor_template"
-        ours, least = in_turns(
-            lambda: seconds(lambda: render(ROOT, folder / "ours")),
-            lambda: seconds(lambda: render(floor_template, folder / "floor")),
+def bench_rendering(group: Group, folder: Path) -> None:
+    """Measure a whole `cookiecutter` process."""
+    templates = {
+        OURS: (ROOT, []),
+        "a template of one file, no hooks": (ROOT / "benchmarks" / "floor_template", []),
+    } | {peer.name: (peer.template, peer.answers) for peer in PEERS if peer.template}
+    measures = [
+        lambda template=template, answers=answers, number=number: seconds(
+            lambda: render(template, folder / f"rendering{number}", *answers)
         )
-        row("rendering the template", ours, least, "s", "a template of one file, no hooks")
-        bench_waiting(folder)
-        if engine_answers():
-            slug = Project.unused_slug()
-            project = Project(render(ROOT, folder / "stack", f"project_slug={slug}"))
-            bench_stack(project, Project(ROOT / "benchmarks" / "floor_stack"))
-            bench_images(folder)
-            bench_production(folder)
-            bench_data(folder)
-        else:
-            print("no Docker engine answers: the stack is not measured")
+        for number, (template, answers) in enumerate(templates.values())
+    ]
+    group.add("rendering", "s", dict(zip(templates, in_turns(*measures), strict=True)))
+
+
+GROUPS = {
+    "rendering": bench_rendering,
+    "waiting": bench_waiting,
+    "start": bench_start,
+    "images": bench_images,
+    "pages": bench_pages,
+    "releases": bench_releases,
+    "data": bench_data,
+}
+WITHOUT_ENGINE = ("rendering", "waiting")
+
+
+def main() -> None:
+    """Measure the groups that the arguments name, or all that can be measured here."""
+    names = sys.argv[1:] or (GROUPS if engine_answers() else WITHOUT_ENGINE)
+    if unknown := set(names) - GROUPS.keys():
+        sys.exit(f"No such group: {', '.join(unknown)}. There are: {', '.join(GROUPS)}.")
+    print(f"{'':<50} {'median':>24}   ours to it")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            group = Group(name)
+            GROUPS[name](group, Path(folder))
+            group.save()
+    plot.draw_all()
 
 
 if __name__ == "__main__":

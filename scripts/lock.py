@@ -1,7 +1,7 @@
 """Pin every dependency, with hashes, for every combination of answers.
 
 Writes templates/locks/, which the rendered requirements*.txt include, and this repository's own
-requirements-dev.txt and tests/packages.txt. A lock covers every Python from the oldest that its
+requirements-dev.txt, requirements-bench.txt and tests/packages.txt. A lock covers every Python from the oldest that its
 Django runs on, so that it also installs on a laptop without Docker. Run by `make lock`; needs the
 package index.
 """
@@ -66,6 +66,9 @@ def compile_lock(source: Path, target: Path, python_version: str, *more: str) ->
 def main() -> None:
     """Lock this repository, then render each combination and lock what it asks for."""
     compile_lock(ROOT / "requirements-dev.in", ROOT / "requirements-dev.txt", "3.11")
+    # Installed beside the former, so no package of both may have two versions.
+    same = "--constraint=requirements-dev.txt"
+    compile_lock(ROOT / "requirements-bench.in", ROOT / "requirements-bench.txt", "3.11", same)
     packages = ROOT / "tests" / "packages.in"
     # Django comes from the lock of the project that the packages are put into.
     without = [f"--no-emit-package={name}" for name in ("django", "asgiref", "sqlparse", "tzdata")]

