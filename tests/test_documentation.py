@@ -47,6 +47,11 @@ def test_the_readme_has_at_most_a_hundred_lines(project):
     assert len(project.read("README.md").splitlines()) <= 100
 
 
+def test_the_instructions_for_assistants_have_at_most_forty_lines(project):
+    for text in (project.read("AGENTS.md"), (ROOT / "AGENTS.md").read_text(encoding="utf-8")):
+        assert len(text.splitlines()) <= 40
+
+
 def test_the_readme_links_to_every_document_and_no_link_is_broken(project):
     texts = documents(project)
     for path, text in texts.items():
