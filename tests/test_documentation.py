@@ -67,6 +67,15 @@ def test_the_readme_links_to_every_document_and_no_link_is_broken(project):
         assert name == "README.md" or f"({name})" in readme, name
 
 
+def test_messages_refer_to_documents_and_headings_that_exist(project):
+    for name, path in project.files().items():
+        text = path.read_text(encoding="utf-8")
+        for heading, document in re.findall(r'"([\w -]+)" in ([\w/]+\.md)', text):
+            assert f"# {heading}\n" in project.read(document), f"{name}: {heading} in {document}"
+        for document in re.findall(r"see (docs/\w+\.md)", text, re.IGNORECASE):
+            assert (project.path / document).exists(), f"{name}: {document}"
+
+
 def test_every_task_that_the_documentation_names_exists(project):
     existing = tasks(project)
     for path, text in documents(project).items():
