@@ -11,7 +11,7 @@ pytestmark = pytest.mark.stack
 @pytest.mark.parametrize("driver", CHOICES["postgres_driver"])
 def test_the_production_image_has_no_build_tools_and_is_not_root(bake, driver):
     project = bake(project_slug=Project.unused_slug(), postgres_driver=driver)
-    run = ["docker", "run", "--rm", "-e", "SKIP_WAIT=1", project.stack]
+    run = ["docker", "run", "--rm", project.stack]
     try:
         project.run("make", "build")
         assert project.run(*run, "id", "-u").stdout.strip() == "10001"

@@ -30,7 +30,7 @@ def test_every_lock_pins_every_requirement_and_has_no_download_address(bake, ans
 def test_every_lock_installs_and_its_project_passes_the_checks(bake, answers, python):
     project = bake(project_slug=Project.unused_slug(), python_version=python, **answers)
     image = f"{project.stack}:development"
-    run = ("docker", "run", "--rm", "-e", "DEBUG=true", "-e", "SKIP_WAIT=1", image)
+    run = ("docker", "run", "--rm", "-e", "DEBUG=true", image)
     manage = (*run, "python", "manage.py")
     module = answers["postgres_driver"].removesuffix("-binary")
     script = "import django, sys; print(django.__version__, sys.version.split()[0]);"

@@ -10,7 +10,7 @@ from tests.support.answers import ANSWERS, CHOICES, PAIRS, RENDERS, name_of
 # question that starts with use_ and is not listed has one: the rest of its name.
 WORDS = {
     ("use_wait_for_db", True): ["manage.py wait_for_db"],
-    ("use_entrypoint", True): ["docker/app/entrypoint.sh", "SKIP_WAIT"],
+    ("use_entrypoint", True): ["docker/app/entrypoint.sh"],
     ("base_image", "alpine"): ["alpine"],
     ("base_image", "slim"): ["slim-trixie", "useradd"],
     ("deployment", "compose"): [

@@ -76,7 +76,7 @@ while time.monotonic() < deadline:
 """
     project.compose("up", "--detach", "--no-deps", "db")
     printed = project.compose(
-        *("run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1", "app", "python", "-c", script)
+        *("run", "--rm", "-T", "--no-deps", "app", "python", "-c", script)
     ).stdout
     results = [line for line in printed.splitlines() if line and not line.startswith(" ")]
     assert results[-1] == "CONNECTED"
@@ -124,8 +124,7 @@ def test_one_off_commands_run_with_and_without_the_database(make_stack):
     project.compose("build")
     run = ("run", "--rm", "-T")
     echo = ("python", "-c", "import sys; print(sys.argv[1:])", "two words", 'it\'s "quoted"')
-    skip = ("--no-deps", "-e", "SKIP_WAIT=1")
-    printed = project.compose(*run, *skip, "app", *echo).stdout
+    printed = project.compose(*run, "--no-deps", "app", *echo).stdout
     assert str(["two words", 'it\'s "quoted"']) in printed
     assert project.compose("ps", "--quiet").stdout == ""
 

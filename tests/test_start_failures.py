@@ -62,7 +62,8 @@ def test_a_database_that_never_appears_ends_the_wait(make_stack):
     project = make_stack()
     project.compose("build")
     process = project.compose(
-        *("run", "--rm", "-T", "--no-deps", "-e", "WAIT_FOR_DB_TIMEOUT=2", "app", "true"),
+        *("run", "--rm", "-T", "--no-deps", "app"),
+        *("python", "manage.py", "wait_for_db", "--timeout=2"),
         check=False,
         timeout=60,
     )

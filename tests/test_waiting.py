@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import socket
+import textwrap
 
 import pytest
 
@@ -56,6 +58,14 @@ def start_waiting(project, server, *arguments, **environment):
     )
 
 
+def assert_fails(waiting, message, server):
+    """Assert that the command ended with one line that has the text, and without the password."""
+    assert waiting.end() == 1, waiting.printed()
+    assert message in waiting.printed().splitlines()[-1]
+    assert "Traceback" not in waiting.printed()
+    assert server.password not in waiting.printed()
+
+
 def assert_becomes_ready(waiting, cause):
     """Fail unless the command printed the cause once and ended with status 0."""
     assert waiting.end() == 0, waiting.printed()
@@ -93,9 +103,10 @@ def test_waits_for_a_server_that_shuts_down(project, server, running):
     waiting = start_waiting(project, running)
     waiting.wait_for("the server is shutting down")
     session.kill()
-    waiting.wait_for("connection refused")
+    waiting.wait_for("Still waiting for the database: connection refused.\n")
     running.start()
     assert_becomes_ready(waiting, "the server is shutting down")
+    assert len(waiting.printed().splitlines()) == 3
 
 
 def test_waits_for_a_server_that_recovers_from_a_crash(project, server, running):
@@ -134,10 +145,65 @@ def test_a_server_that_refuses_the_client_ends_the_wait(
     (running.data / "pg_hba.conf").write_text(rule + "\n")
     running.restart(wait=False)
     waiting = start_waiting(project, running, POSTGRES_USER=user)
-    assert waiting.end() == 1
-    last = waiting.printed().splitlines()[-1]
-    assert message in last and f"127.0.0.1:{running.port} as {user}" in last
-    assert running.password not in waiting.printed()
+    assert_fails(waiting, message, running)
+    assert f"127.0.0.1:{running.port} as {user}" in waiting.printed()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("POSTGRES_PASSWORD", "not this one", "wrong password. A volume keeps the password"),
+        # With scram-sha-256 the server does not tell a missing role from a wrong password.
+        ("POSTGRES_USER", "nobody_here", "A volume keeps the password"),
+        ("POSTGRES_DB", "not_made", "no such database. Create it with: docker compose exec db "),
+    ],
+)
+def test_a_permanent_cause_ends_the_wait(project, server, running, setting, value, message):
+    waiting = start_waiting(project, running, **{setting: value})
+    assert_fails(waiting, message, running)
+    assert len(waiting.printed().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("sslmode=require", "the server has no encryption, and sslmode insists on it. Switch on"),
+        ("sslmood=require", 'invalid connection option "sslmood". See OPTIONS in DATABASES.'),
+    ],
+)
+def test_a_connection_option_that_fails_is_explained(project, server, running, option, message):
+    login = f"{running.user}:{running.password}@127.0.0.1:{running.port}"
+    url = f"postgres://{login}/postgres?{option}"
+    assert_fails(start_waiting(project, running, DATABASE_URL=url), message, running)
+
+
+def test_the_timeout_reports_an_unknown_host(project, server, running):
+    waiting = start_waiting(project, running, "--timeout=0", POSTGRES_HOST="nowhere.invalid")
+    assert_fails(waiting, "after 0 s: host not found.", running)
+
+
+def test_the_timeout_reports_a_server_that_does_not_answer(project, server, running):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        waiting = start_waiting(project, running, "--timeout=0", POSTGRES_PORT=port)
+        assert_fails(waiting, "after 0 s: connection timed out.", running)
+
+
+def test_verbosity_0_prints_nothing(project, server, running):
+    running.stop()
+    waiting = start_waiting(project, running, "--verbosity=0")
+    running.start()
+    assert waiting.end() == 0
+    assert waiting.printed() == ""
+
+
+def test_the_timeout_reports_unapplied_migrations(project, server, running):
+    database = f"migrated_by_nobody_{free_port()}"
+    running.sql(f"CREATE DATABASE {database}")
+    options = ("--migrations", "--timeout=0")
+    waiting = start_waiting(project, running, *options, POSTGRES_DB=database)
+    applies = "migrations are not applied (docker compose run --rm migrate applies them)."
+    assert_fails(waiting, f"after 0 s: {applies}", running)
 
 
 def test_waits_for_migrations_that_another_process_applies(project, server, running):
@@ -151,15 +217,77 @@ def test_waits_for_migrations_that_another_process_applies(project, server, runn
 
 
 def test_the_timeout_reports_what_was_tried(project, server, running):
-    environment = {"POSTGRES_PORT": str(free_port()), "WAIT_FOR_DB_TIMEOUT": "0.5"}
-    waiting = start_waiting(project, running, **environment)
+    port = str(free_port())
+    waiting = start_waiting(project, running, "--timeout=0.5", POSTGRES_PORT=port)
     assert waiting.end() == 1
     assert len(waiting.printed().splitlines()) == 2
-    port = environment["POSTGRES_PORT"]
     assert waiting.printed().splitlines()[1] == (
         f"CommandError: Cannot use the database postgres on 127.0.0.1:{port} as django "
         "after 0.5 s: connection refused."
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "last"),
+    [(signal.SIGTERM, -signal.SIGTERM, ""), (signal.SIGINT, 130, "CommandError: Interrupted.\n")],
+)
+def test_signals_end_it_without_a_traceback(project, server, running, number, status, last):
+    # Where the tests run in the background of a shell, they and their children ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        waiting = start_waiting(project, running, POSTGRES_PORT=str(free_port()))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    waiting.wait_for("connection refused.\n")
+    waiting.process.send_signal(number)
+    assert waiting.end(5) == status
+    assert waiting.printed().partition("connection refused.\n")[2] == last
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        *(
+            (f"--timeout={value}", "a number of seconds, 0 or more")
+            for value in ("-1", "nan", "inf")
+        ),
+        ("--timeout=soon", "invalid float value: 'soon'"),
+        ("--database=replica", "invalid choice: 'replica'"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(bake, python_for, option, message):
+    python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
+    process = bake().run(python, "manage.py", "wait_for_db", option, cwd="app", check=False)
+    assert process.returncode in (1, 2)
+    assert message in process.stdout.splitlines()[-1]
+    assert "Traceback" not in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "is_final"),
+    [
+        (
+            """connection to server at "localhost" (::1), port 5432 failed: Connection refused
+            connection to server at "localhost" (127.0.0.1), port 5432 failed: \
+            FATAL:  password authentication failed for user "django" """,
+            "wrong password",
+            True,
+        ),
+        ("connection to server failed:\n\tthe moon is full\n", "the moon is full", False),
+        ("", "no reason given", False),
+    ],
+    ids=["the server's answer counts more", "unknown", "empty"],
+)
+def test_finds_the_cause_in_a_message(bake, python_for, message, name, is_final):
+    python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
+    script = f"""
+        from django.db import OperationalError
+        from core.database_errors import find_cause
+        cause = find_cause(OperationalError({message!r}))
+        print([cause.name, bool(cause.hint)])
+    """
+    process = bake().run(python, "-c", textwrap.dedent(script), cwd="app")
+    assert process.stdout == f"{[name, is_final]}\n"
 
 
 def test_sqlite_is_ready_at_once(bake, python_for):
@@ -189,50 +317,82 @@ def entrypoint(request, bake, python_for, shell):
     """Start the entrypoint with a command, in each shell, with each way of waiting."""
     project = bake(use_wait_for_db=request.param)
     python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
+    script = project.path / "docker/app/entrypoint.sh"
 
-    def start(*command, **environment):
-        path = f"{python.parent}:{os.environ['PATH']}"
-        script = project.path / "docker/app/entrypoint.sh"
-        return project.start(*shell, script, *command, cwd="app", env={"PATH": path} | environment)
+    def start(*command, programs="", **environment):
+        environment["PATH"] = f"{programs}:{python.parent}:{os.environ['PATH']}"
+        return project.start(*shell, script, *command, cwd="app", env=environment)
 
+    start.waits_for_migrations = request.param
+    start.script = script
     return start
+
+
+# Words of a command that needs the database.
+MIGRATE = ("python", "manage.py", "migrate")
 
 
 def test_entrypoint_waits_then_becomes_its_command(entrypoint, server, running):
     running.stop()
-    started = entrypoint(
-        "printf", "<%s>", "two words", 'it\'s "$HOME"', "", "*", **running.environment("postgres")
-    )
+    words = (*MIGRATE, "two words", 'it\'s "$HOME"', "", "*")
+    started = entrypoint("printf", "<%s>", *words, **running.environment("postgres"))
     started.wait_for("refused")
     running.start()
     assert started.end() == 0
-    assert started.printed().splitlines()[-1] == '<two words><it\'s "$HOME"><><*>'
+    printed = "".join(f"<{word}>" for word in words)
+    assert started.printed().splitlines()[-1] == printed
 
 
 def test_entrypoint_becomes_its_command_and_does_not_fork_it(entrypoint, server, running):
-    started = entrypoint("sh", "-c", "echo $$", **running.environment("postgres"))
+    started = entrypoint("sh", "-c", "echo $$", *MIGRATE, **running.environment("postgres"))
     assert started.end() == 0
     assert started.printed().splitlines()[-1] == str(started.process.pid)
 
 
 def test_entrypoint_stops_on_a_wrong_password(entrypoint, server, running):
     environment = running.environment("postgres") | {"POSTGRES_PASSWORD": "not this one"}
-    started = entrypoint("echo", "not reached", **environment)
+    started = entrypoint("echo", *MIGRATE, **environment)
     assert started.end() == 1
     assert len(started.printed().splitlines()) == 1
     assert "password" in started.printed()
 
 
-def test_entrypoint_can_skip_the_waiting(entrypoint):
-    environment = {"POSTGRES_HOST": "nowhere.invalid", "SKIP_WAIT": "1"}
-    started = entrypoint("echo", "at once", **environment)
+@pytest.mark.parametrize("command", [["pytest"], ["python", "manage.py", "makemigrations"], []])
+def test_entrypoint_starts_at_once_what_needs_no_database(entrypoint, command):
+    started = entrypoint("echo", *command, POSTGRES_HOST="nowhere.invalid")
     assert started.end() == 0
-    assert started.printed() == "at once\n"
+    assert started.printed() == " ".join(command) + "\n"
+
+
+@pytest.mark.parametrize("server_name", ["gunicorn", "serve.py"])
+def test_entrypoint_waits_before_the_server(entrypoint, server, running, tmp_path, server_name):
+    program = tmp_path / server_name
+    program.write_text('#!/bin/sh\necho "serving $*"\n')
+    program.chmod(0o755)
+    command = [server_name, "config.wsgi"] if server_name == "gunicorn" else ["sh", program]
+    database = f"served_{free_port()}"
+    running.sql(f"CREATE DATABASE {database}")
+    environment = running.environment(database)
+    running.stop()
+    started = entrypoint(*command, programs=tmp_path, **environment)
+    started.wait_for("refused")
+    running.start()
+    if entrypoint.waits_for_migrations:
+        started.wait_for("migrations are not applied")
+        entrypoint(*MIGRATE, "--verbosity=0", **environment).end()
+    assert started.end() == 0
+    assert started.printed().splitlines()[-1].startswith("serving")
 
 
 def test_entrypoint_gives_up_with_the_cause(entrypoint, server, running):
+    # A shorter time than a user has.
+    text = entrypoint.script.read_text()
+    text = text.replace("TIMEOUT = 60", "TIMEOUT = 1").replace(
+        "wait_for_db ;;", "wait_for_db --timeout=1 ;;"
+    )
+    entrypoint.script.write_text(text)
     environment = running.environment("postgres") | {"POSTGRES_PORT": str(free_port())}
-    started = entrypoint("echo", "not reached", **environment, WAIT_FOR_DB_TIMEOUT="1")
+    started = entrypoint("echo", *MIGRATE, **environment)
     assert started.end() == 1
     last = started.printed().splitlines()[-1]
     assert "refused" in last and "1 s" in last

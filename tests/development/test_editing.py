@@ -55,7 +55,7 @@ def test_files_made_in_the_container_belong_to_the_user(stack):
         assert (env.st_uid, env.st_gid) == owner
         assert (project.setting("HOST_UID"), project.setting("HOST_GID")) == tuple(map(str, owner))
         project.compose(
-            *("run", "--rm", "-T", "--no-deps", "-e", "SKIP_WAIT=1"),
+            *("run", "--rm", "-T", "--no-deps"),
             *("app", "python", "manage.py", "startapp", "shop"),
         )
         made = (project.path / "app/shop/models.py").stat()

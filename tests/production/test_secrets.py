@@ -59,7 +59,7 @@ def test_a_wrong_password_names_its_secret_file(site):
 
 @pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
 def test_missing_settings_are_reported_in_one_line(site, command):
-    run = ["docker", "run", "--rm", "--env", "SKIP_WAIT=1", site.stack, *command]
+    run = ["docker", "run", "--rm", site.stack, *command]
     process = site.run(*run, check=False)
     needed = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
     lines = [line for line in process.stdout.splitlines() if " [INFO] " not in line]
