@@ -29,15 +29,30 @@ def test_an_edit_shows_at_the_next_request(stack):
     stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1], seconds=10)
 
 
-def test_a_mistake_in_the_code_does_not_take_the_container_down(stack):
-    for module in ("app/core/views.py", "app/config/settings.py"):
-        stack.replace(module, '"""', 'not python"""')
-        try:
-            stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
-            wait_as_a_person_does()
-        finally:
-            stack.replace(module, 'not python"""', '"""')
-        stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)
+@pytest.mark.parametrize(
+    ("module", "mistake", "shown"),
+    [
+        ("core/views.py", "not python", "SyntaxError: invalid syntax"),
+        ("core/views.py", "import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        ("core/models.py", "not_there", "NameError: name 'not_there' is not defined"),
+        ("config/settings.py", "not python", "SyntaxError: invalid syntax"),
+        ("config/settings.py", "not_there", "NameError: name 'not_there' is not defined"),
+        # What Django's checks find, not Python.
+        ("config/settings.py", "STATICFILES_DIRS = [STATIC_ROOT]", "(staticfiles.E002)"),
+    ],
+)
+def test_a_mistake_is_shown_and_does_not_stop_the_container(stack, module, mistake, shown):
+    path = stack.path / "app" / module
+    before = path.read_text(encoding="utf-8")
+    wait_as_a_person_does()
+    path.write_text(f"{before}\n{mistake}\n", encoding="utf-8")
+    try:
+        stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
+        assert shown in stack.get("/")[1]
+        wait_as_a_person_does()
+    finally:
+        path.write_text(before, encoding="utf-8")
+    stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)
     assert stack.restarts() == 0
 
 

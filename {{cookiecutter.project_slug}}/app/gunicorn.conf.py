@@ -30,8 +30,8 @@ accesslog = "-"
 logger_class = "config.logs.GunicornLogger"
 
 if "--reload" in os.environ.get("GUNICORN_CMD_ARGS", ""):
-    # Alone, gunicorn watches the modules imported so far, and Django imports the views at the first
-    # request: an edit soon after it would be missed.
+    worker_class = "config.development.Worker"
+    # gunicorn watches the modules that were imported; one with a mistake was not.
     reload_extra_files = ["**/*.py"]
 else:
     # Loaded once, before the workers start: what is wrong with the settings ends it at once.

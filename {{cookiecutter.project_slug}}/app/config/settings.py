@@ -89,7 +89,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": not DEBUG,
+        "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -99,12 +99,6 @@ TEMPLATES = [
         },
     },
 ]
-if DEBUG:
-    # Loaders named here do not cache: an edited template shows at the next request.
-    TEMPLATES[0]["OPTIONS"]["loaders"] = [
-        "django.template.loaders.filesystem.Loader",
-        "django.template.loaders.app_directories.Loader",
-    ]
 
 
 # Database: DATABASE_URL (a managed server), or the POSTGRES_* variables of Compose, or SQLite
