@@ -19,7 +19,7 @@ def test_a_fresh_clone_reports_what_is_missing_and_how_to_make_it(bake):
 
     assert process.returncode != 0
     assert len(process.stdout.strip().splitlines()) == 1
-    assert process.stdout.strip().endswith('run "make env", see "A fresh clone" in README.md')
+    assert process.stdout.strip().endswith(": run make env")
     project.run("make", "env")
     project.compose("config", "--quiet")
     assert "stays as it is" in project.run("make", "env").stdout
