@@ -116,11 +116,11 @@ class Peer:
 PEERS = [Peer(words) for words in os.environ.get("BENCH_PEERS", "").split()]
 
 
-# What others do, as commands of the same project.
+# Other commands that wait, in the same project.
 OTHER_COMMANDS = {
-    # The one that is taught: connections[...] is lazy, so nothing is tried.
+    # The command of the tutorials: connections[...] is lazy, so it does not connect.
     "taught": "connections['default']",
-    # One that does try, once a second.
+    # A command that connects, once a second.
     "poll": "connections['default'].ensure_connection()",
 }
 OTHER_COMMAND = """
@@ -147,7 +147,7 @@ def reaction(project: Project, python: Path, server: EmbeddedPostgres, command: 
     waiting = project.start(
         python, "manage.py", command, cwd="app", env=server.environment("postgres")
     )
-    # Past its start, and at no fixed point between two of its tries.
+    # After its start, and at a random moment between two attempts.
     time.sleep(2 + random.random())
     server.start(wait=False)
     while True:
@@ -168,7 +168,7 @@ def reaction(project: Project, python: Path, server: EmbeddedPostgres, command: 
 
 
 def bench_waiting(group: Group, folder: Path) -> None:
-    """Measure wait_for_db beside a poll once a second and the command that is taught."""
+    """Measure wait_for_db beside a poll once a second and the command of the tutorials."""
     project = Project(render(ROOT, folder / "waiting"))
     python = folder / "venv" / "bin" / "python"
     for words in (
@@ -325,7 +325,7 @@ def bench_pages(group: Group, folder: Path) -> None:
                 (id,) = project.compose("ps", "--quiet", "app").stdout.split()
             else:
                 project.compose("stop", "app")
-                # They do not know what to make of X-Forwarded-Proto.
+                # Neither reads X-Forwarded-Proto, so both would redirect to HTTPS.
                 plain = ("--env", "SECURE_SSL_REDIRECT=false")
                 run = ("run", "--detach", "--no-deps", *plain, "app")
                 id = project.compose(*run, *command.split()).stdout.split()[-1]

@@ -21,7 +21,7 @@ from tests.support.project import ROOT, Project
 PICTURES = ROOT / "docs" / "pictures"
 TEMPLATE = "gh:org/template"  # as README.md names it
 COLUMNS, ROWS = 100, 28
-PAGE = {"width": 960, "height": 600}
+PAGE = {"width": 800, "height": 600}
 
 # Rich's own format loads a font from another host, which no page that shows an SVG as an image does.
 SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
