@@ -18,9 +18,9 @@ def wait_as_a_person_does() -> None:
 
 def test_an_edit_shows_at_the_next_request(stack):
     template, view = "app/core/templates/core/home.html", "app/core/health.py"
-    stack.replace(template, ">Admin<", ">The back office<")
-    assert "The back office" in stack.get("/")[1]
-    stack.replace(template, ">The back office<", ">Admin<")
+    stack.replace(template, "What to do next", "What comes next")
+    assert "What comes next" in stack.get("/")[1]
+    stack.replace(template, "What comes next", "What to do next")
 
     stack.replace(view, '"ok", "database": "ok"', '"ok", "database": "fine"')
     stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1], seconds=10)
@@ -32,10 +32,10 @@ def test_an_edit_shows_at_the_next_request(stack):
 @pytest.mark.parametrize(
     ("module", "mistake", "shown"),
     [
-        ("core/views.py", "not python", "SyntaxError: invalid syntax"),
+        ("core/views.py", "not python at all", "SyntaxError: invalid syntax"),
         ("core/views.py", "import not_there", "ModuleNotFoundError: No module named 'not_there'"),
         ("core/models.py", "not_there", "NameError: name 'not_there' is not defined"),
-        ("config/settings.py", "not python", "SyntaxError: invalid syntax"),
+        ("config/settings.py", "not python at all", "SyntaxError: invalid syntax"),
         ("config/settings.py", "not_there", "NameError: name 'not_there' is not defined"),
         # What Django's checks find, not Python.
         ("config/settings.py", "STATICFILES_DIRS = [STATIC_ROOT]", "(staticfiles.E002)"),
