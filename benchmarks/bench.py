@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import psycopg2
@@ -69,13 +70,23 @@ def wait_for_page(url: str) -> None:
     raise TimeoutError(url)
 
 
-def first_answer(project: Project, **environment: str) -> float:
-    """Return the seconds from `up` on an empty volume to the first 200."""
-    project.compose("down", "--volumes", "--timeout", "5", env=environment)
+def first_answer(project: Project, volumes: bool = True, **environment: str) -> float:
+    """Return the seconds from `up` to the first 200, on an empty volume or on the one of before."""
+    down = ["down", "--volumes"] if volumes else ["down"]
+    project.compose(*down, "--timeout", "5", env=environment)
     start = time.perf_counter()
     project.compose("up", "--detach", env=environment)
     wait_for_page(f"http://127.0.0.1:{project.port}/")
     return time.perf_counter() - start
+
+
+def first_connection(project: Project, volumes: bool = True) -> float:
+    """Return the seconds from `up` until db accepts connections over TCP, as its log says."""
+    took = first_answer(project, volumes)
+    start = time.time() - took
+    log = project.compose("logs", "--no-log-prefix", "--timestamps", "db").stdout
+    ready = [line for line in log.splitlines() if "ready to accept connections" in line]
+    return datetime.fromisoformat(ready[-1].split()[0]).timestamp() - start
 
 
 class Peer:
@@ -244,14 +255,22 @@ def bench_start(group: Group, folder: Path) -> None:
         project.compose("build")
         for peer in PEERS:
             peers.append(peer.stack(folder))
-        ours, least, *others = in_turns(
+        ours, connection, least, *others = in_turns(
             lambda: first_answer(project),
+            lambda: first_connection(project),
             lambda: first_answer(floor, **environment),
             *(functools.partial(first_answer, peer) for peer in peers),
         )
         samples = {OURS: ours, "no framework, no health checks": least}
+        samples["its db accepts connections"] = connection
         samples |= dict(zip([peer.name for peer in PEERS], others, strict=True))
         group.add("docker compose up on an empty volume, to the first page", "s", samples)
+        again, connection = in_turns(
+            lambda: first_answer(project, volumes=False),
+            lambda: first_connection(project, volumes=False),
+        )
+        samples = {OURS: again, "its db accepts connections": connection}
+        group.add("docker compose up with data, to the first page", "s", samples)
         group.add("docker compose stop, idle", "s", measure_stop(project))
     finally:
         floor.compose("down", "--volumes", "--timeout", "5", env=environment, check=False)
