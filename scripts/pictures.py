@@ -20,7 +20,7 @@ from tests.support.project import ROOT, Project
 
 PICTURES = ROOT / "docs" / "pictures"
 TEMPLATE = "gh:org/template"  # as README.md names it
-COLUMNS, ROWS = 100, 28
+COLUMNS, ROWS = 104, 28
 PAGE = {"width": 800, "height": 600}
 
 # Rich's own format loads a font from another host, which no page that shows an SVG as an image does.

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from scripts.pictures import PAGE, PICTURES, take_pictures
+from scripts.pictures import PAGE, PICTURES, take_dialogue, take_pictures
 from tests.support.project import ROOT
 
 PLOTS = ROOT / "benchmarks" / "plots"
@@ -56,6 +56,14 @@ def test_the_browser_shows_the_home_page_in_light_and_dark(taken):
 @pytest.mark.stack
 def test_the_committed_pictures_are_those_that_are_taken(taken):
     assert {path.name for path in taken.iterdir()} == {path.name for path in PICTURES.iterdir()}
+
+
+def test_the_committed_dialogue_asks_the_questions_of_today(tmp_path):
+    (tmp_path / "folder").mkdir()
+    take_dialogue(tmp_path / "folder", tmp_path)
+
+    shown = text_of(tmp_path / "dialogue.svg")
+    assert text_of(PICTURES / "dialogue.svg") == shown, "run make pictures"
 
 
 def test_pictures_are_small_and_the_documentation_shows_each():

@@ -52,7 +52,7 @@ def generate_in_terminal(
             except OSError:  # the other side has closed it
                 break
         # Each question ends with its default in brackets, and a colon.
-        waiting = re.findall(rb"\)(?:\x1b\[[0-9;]*m)*: ", shown)
+        waiting = re.findall(rb"\)(?:\x1b\[[0-9;]*m)*:(?!\S)", shown)
         if len(waiting) > asked:
             asked += 1
             os.write(terminal, ((typed or {}).get(asked, "") + "\n").encode())
