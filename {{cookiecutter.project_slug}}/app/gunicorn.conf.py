@@ -14,15 +14,15 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-# All addresses of the container: what is published, and where, is said in the Compose files.
+# All addresses of the container. The Compose files determine which port is published.
 bind = "0.0.0.0:8000"
-# A process keeps one processor busy; with two, one that starts again leaves the other to serve.
+# A process uses one processor. At least two, so that one serves while the other restarts.
 workers = int(os.environ.get("WEB_CONCURRENCY") or max(2, cpus()))
 worker_class = "gthread"
 threads = int(os.environ.get("GUNICORN_THREADS") or 4)
 # A heartbeat file on a disk can block a worker for seconds; /dev/shm is memory.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
-# A leak is bounded; the jitter keeps the workers from starting again all at once.
+# Restarts limit memory leaks. With the jitter, workers do not restart at the same time.
 max_requests = 10_000
 max_requests_jitter = 1_000
 control_socket_disable = True
@@ -34,10 +34,10 @@ if "--reload" in os.environ.get("GUNICORN_CMD_ARGS", ""):
     # gunicorn watches the modules that were imported; one with a mistake was not.
     reload_extra_files = ["**/*.py"]
 else:
-    # Loaded once, before the workers start: what is wrong with the settings ends it at once.
+    # Load the code once, before the workers start: a mistake in the settings ends gunicorn at once.
     preload_app = True
 {%- if cookiecutter.postgres_driver == "psycopg" %}
 
-# The threads of a process share so many connections; see DATABASES in the settings.
+# The size of the pool that the threads of a process share; see DATABASES in the settings.
 raw_env = [f"POSTGRES_POOL_SIZE={threads}"]
 {%- endif %}
