@@ -1,7 +1,7 @@
-"""Whatever is answered, a project that works comes out, or a line for each thing that is wrong.
+"""Any answers render a project that works, or are refused with one line for each problem.
 
-The answers go in as a user types them: from the command line, Cookiecutter would first render
-them as templates of its own.
+The tests pass the answers as if a user had typed them: Cookiecutter would render answers from the
+command line as templates.
 """
 
 import ast
@@ -58,7 +58,7 @@ TRAPS = [
     *("}}", "%}", "#}", "a: b", "- a", "[a](b)", "|", ">", "!reset", "C:\\new\\table", "\ud800"),
     *("a/b", "../a", "/a", ".", "..", "a\\b"),
 ]
-# Text as people write it, mostly, and text as nobody does.
+# Mostly ordinary text, and some that no person writes.
 WORDS = st.text(
     st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=35
 ).map(str.strip)
@@ -76,16 +76,16 @@ ANY_ANSWERS = st.fixed_dictionaries(
         "timezone": st.sampled_from(["UTC", "Europe/Paris", "Asia/Kolkata", "paris"]),
     },
 )
-# Looks at projects from inside, each in a process of its own: the checks pass, and the home page is
-# printed. A process starts as a copy of this one, which has imported Django but knows no project,
-# and so saves the half of its time. Reads a line [folder, file for the output], writes the status.
-LOOK = """
+# Checks projects: runs Django's checks and prints the home page. It forks a process for each project
+# after it has imported Django, which saves half of the time. It reads a line [folder, output file] and
+# writes the exit status.
+CHECK = """
 import json, os, signal, sys, traceback
 import django.contrib.admin.sites, django.core.servers.basehttp, django.db.backends.sqlite3.base
 import django.template.loader_tags, django.test, django.views.debug
 from django.core.management import call_command
 
-def look():
+def check_project():
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
     call_command("check", fail_level="WARNING", stdout=open(os.devnull, "w"))
@@ -103,7 +103,7 @@ for line in sys.stdin:
             os.chdir(folder)
             output = os.open(file, os.O_WRONLY | os.O_CREAT)
             os.dup2(output, 1), os.dup2(output, 2)
-            look()
+            check_project()
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -111,11 +111,11 @@ for line in sys.stdin:
         os._exit(status)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-Look = Callable[[Project], str]
+Check = Callable[[Project], str]
 
 
 class Texts(HTMLParser):
-    """The text of each element of a page, by tag, as a browser has it."""
+    """The texts of the elements of a page, by tag, as a browser shows them."""
 
     def __init__(self, page: str):
         super().__init__(convert_charrefs=True)
@@ -135,10 +135,10 @@ class Texts(HTMLParser):
             self.of[self.open[-1]][-1] += data
 
 
-def answer(answers: dict[str, object], folder: Path) -> Path:
-    """Generate a project in a folder, with answers as they are typed; return where it is.
+def generate_typed(answers: dict[str, object], folder: Path) -> Path:
+    """Generate a project from typed answers; return its folder.
 
-    Raises FailedHookException where they are refused.
+    Raises FailedHookException if the answers are refused.
     """
 
     def typed(name: str, default: object, *rest: object) -> object:
@@ -157,14 +157,14 @@ def answer(answers: dict[str, object], folder: Path) -> Path:
     return Path(made)
 
 
-def works_or_is_refused(look: Look, capfd, answers: dict[str, object]) -> str:
-    """Generate a project and look at it; return "works" or "refused"."""
+def works_or_is_refused(check_project: Check, capfd, answers: dict[str, object]) -> str:
+    """Generate a project and check it; return "works" or "refused"."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "out").mkdir()
         capfd.readouterr()
         try:
-            project = Project(answer(answers, folder))
+            project = Project(generate_typed(answers, folder))
         except FailedHookException:
             errors = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
             errors = [line for line in errors if not line.startswith("ERROR: Stopping generation")]
@@ -172,12 +172,14 @@ def works_or_is_refused(look: Look, capfd, answers: dict[str, object]) -> str:
             assert all(line.isprintable() or "\\" in line for line in errors), errors
             assert list((folder / "out").iterdir()) == []
             return "refused"
-        looks_right(project, look, answers)
+        assert_renders_the_answers(project, check_project, answers)
         return "works"
 
 
-def looks_right(project: Project, look: Look, answers: dict[str, object]) -> None:
-    """Parse every file of a project by its kind, and see its texts where a reader does."""
+def assert_renders_the_answers(
+    project: Project, check_project: Check, answers: dict[str, object]
+) -> None:
+    """Parse every file of a project, and find the texts of the answers in the README and the page."""
     for name, path in project.files().items():
         text = path.read_text(encoding="utf-8")
         if name.endswith(".py"):
@@ -198,18 +200,20 @@ def looks_right(project: Project, look: Look, answers: dict[str, object]) -> Non
     assert readme[0] == f"# {answers['project_name']}"
     assert readme[2] == answers["description"]
     if answers["django_version"] != "5.2":
-        return  # needs a newer Python than this may be; the stack tier has it
-    page = look(project)
+        return  # needs a newer Python than this may be; the stack tests cover it
+    page = check_project(project)
     texts = Texts(page).of
     assert texts["title"] == texts["h1"] == [answers["project_name"]]
     assert texts["p"][0] == answers["description"]
 
 
 @pytest.fixture(scope="session")
-def look(python_for) -> Iterator[Look]:
-    """Return the home page of a project, with all that the default Django may ask for."""
+def check_project(python_for) -> Iterator[Check]:
+    """Return a function that checks a project and returns its home page."""
+    # With the packages of every option.
+    every_option = {name: True for name, answers in ANSWERS.items() if True in answers}
     process = subprocess.Popen(
-        [python_for(use_redis=True), "-c", LOOK],
+        [python_for(**every_option), "-c", CHECK],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -232,15 +236,15 @@ def look(python_for) -> Iterator[Look]:
 
 @pytest.mark.parametrize("trap", TRAPS, ids=ascii)
 @pytest.mark.parametrize("question", ["project_name", "project_slug", "description"])
-def test_text_that_often_breaks_templates_works_or_is_refused(look, capfd, question, trap):
+def test_text_that_often_breaks_templates_works_or_is_refused(check_project, capfd, question, trap):
     answers = {name: choices[0] for name, choices in ANSWERS.items()}
     texts = {"project_name": "Shop", "description": "It sells.", question: trap}
-    works_or_is_refused(look, capfd, answers | texts)
+    works_or_is_refused(check_project, capfd, answers | texts)
 
 
-# More than one, so that they run beside each other.
+# Several parts, so that processes of xdist can share the work.
 @pytest.mark.parametrize("part", range(4))
-def test_any_answer_works_or_is_refused(look, capfd, part):
+def test_any_answer_works_or_is_refused(check_project, capfd, part):
     seen = {"works": 0, "refused": 0}
 
     @seed(part)
@@ -249,8 +253,8 @@ def test_any_answer_works_or_is_refused(look, capfd, part):
     )
     @given(ANY_ANSWERS)
     def check(answers):
-        seen[works_or_is_refused(look, capfd, answers)] += 1
+        seen[works_or_is_refused(check_project, capfd, answers)] += 1
 
     check()
-    # Neither way is the only one that was tried.
+    # The examples include both outcomes.
     assert min(seen.values()) > 10, seen

@@ -1,4 +1,4 @@
-"""Production on a real engine, attacked from outside: nothing is killed, and others are served."""
+"""Attacks on production kill no process and do not stop the site."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
 
-# Pages that attacks need: one that ends its process, and one that takes an uploaded file.
+# Pages for the attacks: one that kills its process, and one that receives a file.
 VIEWS = """
 
 import os  # noqa: E402
@@ -32,7 +32,7 @@ def upload(request):
 
 urlpatterns += [path("die", die), path("upload", upload)]
 """
-# Ends the first process whose command line has these words, and is not this one.
+# Kills the first other process whose command line contains PROGRAM.
 KILL = """
 import os, pathlib
 for file in sorted(pathlib.Path("/proc").glob("[0-9]*/cmdline"), key=lambda file: int(file.parts[2])):
@@ -48,7 +48,7 @@ FORM = {
 
 @pytest.fixture(scope="module")
 def site(bake_once) -> Project:
-    """One site in production that all of these attack."""
+    """One site in production that all tests of this file attack."""
     project = bake_once(project_slug=Project.unused_slug(), use_redis=True)
     project.add_views()
     with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
@@ -62,7 +62,7 @@ def site(bake_once) -> Project:
 
 
 def killed(site: Project) -> list[str]:
-    """Return what the engine restarted or killed for its memory."""
+    """Return the containers that were restarted, or killed for lack of memory."""
     ids = site.compose("ps", "--all", "--quiet").stdout.split()
     state = "{{.State.OOMKilled}} {{.RestartCount}}"
     states = site.run("docker", "inspect", "--format", f"{{{{.Name}}}} {state}", *ids)
@@ -70,7 +70,7 @@ def killed(site: Project) -> list[str]:
 
 
 def inside(site: Project, service: str, script: str) -> str:
-    """Return what a script prints in the first container of a service."""
+    """Return the output of a script in the first container of a service."""
     return site.compose("exec", "-T", service, "sh", "-ec", script).stdout.strip()
 
 
@@ -83,7 +83,7 @@ def test_slow_clients_do_not_delay_others(site):
     ):
         site.wait_until(lambda: trickles.open == 100 and uploads.open == 30)
         with Load(f"{url}/", threads=2, context=trust) as load:
-            # As long as the uploads take.
+            # Until all uploads are complete.
             site.wait_until(lambda: sum(uploads.answers.values()) == 30, seconds=120)
         assert trickles.open == 100, trickles.answers
     assert set(load.answers) == {200} and load.answers[200] > 200, load.answers
@@ -123,7 +123,7 @@ def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
         began = time.monotonic()
         return site.request("/").status == 200 and time.monotonic() - began < 1
 
-    # The rest of the attack may still be under way.
+    # Requests of the attack may still be running.
     site.wait_until(answers_within_a_second)
     assert re.search(r"[1-9][0-9]+ 2xx", printed), printed
 
@@ -131,7 +131,7 @@ def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
 def test_a_request_that_kills_its_worker_is_not_sent_again(site):
     assert site.request("/die").status == 502
     site.wait_until(lambda: "dying" in site.logs("app"))
-    # What would be sent again is sent within this time.
+    # A retry would come within this time.
     time.sleep(2)
     assert site.logs("app").count("dying") == 1
     assert site.request("/").status == 200
@@ -173,7 +173,7 @@ def test_only_regular_uploaded_files_are_served(site):
         ):
             status = site.request(f"/media/{path}").status
             assert status in (301, 400, 404), (path, status)
-        # Nor could the process that serves them read the keys.
+        # The process that serves uploads has no access to the keys.
         assert "caddy_data" not in site.inspect("app", "{{json .HostConfig.Binds}}")[0]
     finally:
         clean = "cd /srv/media && rm -rf folder .hidden .env fifo etc data config passwd inside"
@@ -182,7 +182,7 @@ def test_only_regular_uploaded_files_are_served(site):
 
 def test_responses_do_not_name_the_servers(site):
     page = site.request("/")
-    # The names below this one, and lists in browsers, are for its owner to say.
+    # Only the owner of the domain can decide on includeSubDomains and preload.
     assert page.headers["Strict-Transport-Security"] == "max-age=3600"
     assert f'h3=":{site.port}"' in page.headers["Alt-Svc"]
     other = site.request("/", Host="evil.example")
@@ -199,14 +199,14 @@ def test_the_container_restarts_when_a_server_in_it_ends(site, program):
     kill = KILL.replace("PROGRAM", program)
     restarts = "{{.RestartCount}}"
     (before,) = site.inspect("app", restarts)
-    # It ends with the container.
+    # This command ends with the container, so its status does not matter.
     site.compose("exec", "-T", "app", "python", "-c", kill, check=False)
     site.wait_until(lambda: site.inspect("app", restarts) == [str(int(before) + 1)])
     assert site.request("/").status == 200
 
 
 def test_a_request_waits_for_app_to_restart_and_its_headers_are_not_logged(site):
-    # As Django leaves it when it is killed in an upload.
+    # A file that Django leaves when it is killed during an upload.
     inside(site, "app", "touch /var/tmp/left.upload")
     site.compose("kill", "app")
     try:

@@ -1,4 +1,4 @@
-"""A fresh clone, two clones beside each other, and production beside them."""
+"""A fresh clone, and several clones and production on one engine."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def test_a_fresh_clone_reports_what_is_missing_and_how_to_make_it(bake):
 
 
 def clone(project: Project, folder: Path) -> Project:
-    """Copy what git has of a project, and make its .env as README.md says."""
+    """Copy the files of a project that git has, and make its .env."""
     ignored = shutil.ignore_patterns(".env", "backups", "__pycache__")
     shutil.copytree(project.path, folder / project.slug, ignore=ignored)
     (folder / project.slug / "backups").mkdir()
@@ -38,7 +38,7 @@ def clone(project: Project, folder: Path) -> Project:
 
 
 def rows(project: Project) -> str:
-    """Return what the project keeps."""
+    """Return the rows of the project's table."""
     return project.sql("SELECT whose FROM mine")
 
 
@@ -58,13 +58,13 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         for whose, project in everybody.items():
             assert rows(project) == whose
 
-        # A copy that has the .env, too, would be the same stack.
+        # A copy that includes .env has the same stack name.
         shutil.copytree(production.path, tmp_path / "copy")
         refused = Project(tmp_path / "copy").deploy(check=False)
         assert refused.returncode == 1
         assert f"{production.path} is {production.stack} already." in refused.stdout
 
-        # What one does to all of its own, the others do not see.
+        # Commands of one clone do not affect the others.
         second.run("make", "build")
         second.replace("app/core/templates/core/home.html", ">Admin<", ">Second<")
         second.compose("up", "--detach", "--wait", "--force-recreate", "--build")
@@ -77,7 +77,7 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         first.compose("down")
         assert production.request("/").status == 200
 
-        # A folder that was moved or renamed finds its data.
+        # A project that is moved or renamed keeps its data.
         moved = Project(shutil.move(first.path, tmp_path / "renamed"))
         moved.port = first.port
         first.path = moved.path

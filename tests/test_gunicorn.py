@@ -36,7 +36,7 @@ class Site:
     manage: Callable[..., str]
 
     def request(self, path: str, body: str | None = None, **headers: str) -> int:
-        """Return the status of a page; a header's _ stands for -."""
+        """Return the status of a page; _ in a header's name stands for -."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("POST" if body else "GET", path, body, {"Host": "localhost"} | headers)

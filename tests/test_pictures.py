@@ -1,4 +1,4 @@
-"""The pictures of README.md: `make pictures` takes them anew, and they show what they should."""
+"""The pictures of README.md: `make pictures` takes them again, and they show the real output."""
 
 import re
 import struct

@@ -14,7 +14,7 @@ class ReportTests(SimpleTestCase):
         body = body or json.dumps({"csp-report": report})
         return csp.report(RequestFactory().post("/csp-report", body, "application/csp-report"))
 
-    def test_what_was_blocked_is_one_line(self):
+    def test_a_report_is_logged_in_one_line(self):
         with self.assertLogs("core.csp") as logs:
             response = self.send(None, **{"blocked-uri": "https://cdn.example/\nERROR forged"})
 
@@ -24,7 +24,7 @@ class ReportTests(SimpleTestCase):
         for part in ("img-src", "https://cdn.example/", "http://127.0.0.1/", "docs/csp.md"):
             self.assertIn(part, line)
 
-    def test_a_page_that_reports_hundreds_says_each_source_once_and_not_too_many(self):
+    def test_each_source_is_logged_once_and_the_number_of_lines_is_limited(self):
         with self.assertLogs("core.csp") as logs:
             for number in range(200):
                 self.send(None, **{"blocked-uri": f"https://cdn.example/{number}.png"})
@@ -34,12 +34,12 @@ class ReportTests(SimpleTestCase):
 
         self.assertEqual(len(logs.records), csp.MAX_LINES)
 
-    def test_what_is_no_report_is_refused(self):
+    def test_invalid_reports_are_refused(self):
         for body in ("{", "[]", "{}", '{"csp-report": 1}', "[" * 50_000):
             with self.subTest(body[:20]), self.assertNoLogs("core.csp"):
                 self.assertEqual(self.send(body).status_code, 400)
 
-    def test_what_is_too_long_is_not_read_to_its_end(self):
+    def test_a_report_that_is_too_long_is_refused_unread(self):
         found = {"blocked-uri": "inline", "padding": "x" * csp.MAX_BYTES}
 
         self.assertEqual(self.send(None, **found).status_code, 400)

@@ -1,4 +1,4 @@
-"""Settings are read once, at start: each case is a process of its own with its own environment."""
+"""Settings are read once, at start: each test starts a process with its own environment."""
 
 import json
 import os
@@ -22,7 +22,7 @@ print(json.dumps({"engine": default["ENGINE"].rsplit(".")[-1], "secret_key": set
 
 def read_settings(**environment):
     """Return the settings as a dict, or the last line of the error as a str."""
-    # An empty value is set for all that, and what the .env of this machine says does not count.
+    # An empty value counts as set, so the .env of this machine is not used.
     names = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "POSTGRES_HOST", "EMAIL_URL"]
     cleared = dict.fromkeys(names, "")
     process = subprocess.run(
@@ -45,14 +45,14 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(found["engine"], "sqlite3")
         self.assertFalse(found["https"])
 
-    def test_production_says_all_that_it_needs(self):
+    def test_production_lists_all_missing_settings(self):
         self.assertEqual(
             read_settings(),
             "With DEBUG off, set SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST: "
             "see docs/troubleshooting.md.",
         )
 
-    def test_database_url_wins_over_the_service(self):
+    def test_database_url_overrides_the_settings_of_the_service(self):
         found = read_settings(
             SECRET_KEY="x",
             ALLOWED_HOSTS="shop.example",
@@ -65,7 +65,7 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(found["password"], "p#ss")
         self.assertTrue(found["https"])
 
-    def test_a_mail_server_that_cannot_be_read_is_a_line_without_its_password(self):
+    def test_an_invalid_email_url_is_reported_without_its_password(self):
         error = read_settings(DEBUG="true", EMAIL_URL="smtp+tls://shop:p/ss@mail.example")
 
         self.assertIn("EMAIL_URL cannot be read: write smtp+tls://", error)

@@ -35,7 +35,7 @@ class ReadyTests(TestCase):
         self.assertEqual(response.status_code, 200)
         self.assertEqual(response.json()["status"], "degraded")
 
-    def test_logs_when_it_begins_and_when_it_ends(self):
+    def test_the_start_and_the_end_of_a_failure_are_logged(self):
         error = OperationalError("connection failed:\n\tpassword hunter2 is wrong")
         settings = mock.patch.dict(connection.settings_dict, {"PASSWORD": "hunter2"})
         with self.assertLogs() as logs, settings:

@@ -18,7 +18,7 @@ HOME, ELSEWHERE = "203.0.113.7", "198.51.100.8"
 )
 class LimitTests(TestCase):
     def setUp(self):
-        # What all of them log does not belong into the output.
+        # The log lines of these tests would fill the output.
         self.enterContext(self.assertLogs())
         User.objects.create_superuser("ada", password="correct horse")
 
@@ -37,7 +37,7 @@ class LimitTests(TestCase):
         self.assertEqual(self.login(HOME, password="correct horse"), 429)
         self.assertEqual(self.login(HOME, username="grace"), 200)
         self.assertEqual(self.login(ELSEWHERE, password="correct horse"), 302)
-        # That one elsewhere does not unlock this one.
+        # A login from another address does not unlock this one.
         self.assertEqual(self.login(HOME, password="correct horse"), 429)
 
     def test_an_address_that_tries_many_users_is_locked_out(self):
@@ -48,15 +48,15 @@ class LimitTests(TestCase):
             self.assertEqual(self.login(HOME, password="correct horse"), 429)
             self.assertEqual(self.login(ELSEWHERE, password="correct horse"), 302)
 
-    def test_a_network_of_ipv6_is_one_address(self):
+    def test_an_ipv6_network_counts_as_one_address(self):
         statuses = [self.login(f"2001:db8:1:2::{n:x}") for n in range(LIMIT)]
 
         self.assertEqual(statuses[-1], 429)
         self.assertEqual(self.login("2001:db8:1:3::1"), 200)
-        # All of IPv4 is no network of IPv6.
+        # IPv4 addresses are not in one IPv6 network.
         self.assertEqual([self.login(f"::ffff:192.0.2.{n}") for n in range(LIMIT)], [200] * LIMIT)
 
-    def test_a_login_forgets_the_failures_of_this_user_only(self):
+    def test_a_login_resets_the_failures_of_this_user_only(self):
         User.objects.create_superuser("mallory", password="her own")
         for _ in range(LIMIT - 1):
             self.login(HOME)
@@ -66,7 +66,7 @@ class LimitTests(TestCase):
         self.assertEqual(self.login(HOME, username="mallory"), 200)
         self.assertEqual(self.login(HOME), 429)
 
-    def test_each_failure_is_a_line(self):
+    def test_each_failed_login_is_logged(self):
         with self.assertLogs("core.logins") as logs:
             self.login(HOME, username="a\nb")
         self.assertEqual(logs.output, [f"WARNING:core.logins:failed login for 'a\\nb' from {HOME}"])
@@ -89,7 +89,7 @@ class LimitTests(TestCase):
 
 
 class UnlimitedTests(TestCase):
-    def test_tests_log_in_as_ever(self):
+    def test_the_test_client_can_log_in(self):
         user = User.objects.create_user("ada", password="correct horse")
 
         self.assertTrue(self.client.login(username="ada", password="correct horse"))

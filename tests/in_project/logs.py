@@ -8,7 +8,7 @@ from django.test import SimpleTestCase
 
 @skipIf(sys.platform == "win32", "gunicorn is for POSIX systems")
 class JsonFormatterTests(SimpleTestCase):
-    def test_a_record_is_one_line_whatever_is_in_it(self):
+    def test_a_record_is_one_line_whatever_its_content(self):
         from config.logs import JsonFormatter
 
         try:

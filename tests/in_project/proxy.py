@@ -14,21 +14,21 @@ class ProxyTests(SimpleTestCase):
             ProxyMiddleware(lambda request: HttpResponse())(request)
         return request.META["REMOTE_ADDR"]
 
-    def test_a_proxy_that_is_named_is_believed(self):
+    def test_a_listed_proxy_is_trusted(self):
         for proxies in (["*"], [PROXY], ["10.0.0.1", " 172.18.0.0/16"]):
             self.assertEqual(self.client_of(CLIENT, proxies), CLIENT)
         self.assertEqual(self.client_of("2001:DB8::1", ["*"]), "2001:db8::1")
         # A Unix socket has no address.
         self.assertEqual(self.client_of(CLIENT, ["*"], peer=""), CLIENT)
 
-    def test_nobody_else_is_believed(self):
+    def test_other_clients_are_not_trusted(self):
         for proxies in ([], ["10.0.0.1", "172.19.0.0/16", "::/0"]):
             self.assertEqual(self.client_of(CLIENT, proxies), PROXY)
         self.assertEqual(self.client_of(CLIENT, [PROXY], peer=""), "")
 
-    def test_the_proxy_has_the_last_word(self):
+    def test_the_address_added_by_the_proxy_counts(self):
         self.assertEqual(self.client_of(f"198.51.100.8, {CLIENT}", ["*"]), CLIENT)
 
-    def test_what_is_no_address_changes_nothing(self):
+    def test_an_invalid_address_is_ignored(self):
         for forwarded in ("", "unknown", f"{CLIENT}:4711", f"{CLIENT},", "1.2.3.4'; DROP"):
             self.assertEqual(self.client_of(forwarded, ["*"]), PROXY)

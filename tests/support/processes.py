@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def wait_until(condition: Callable[[], object], seconds: float, explain: Callable[[], str]) -> None:
-    """Return when condition holds; fail with an explanation when it has not after so many seconds."""
+    """Return when the condition holds; after so many seconds, fail with an explanation."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""How tests look into a site in production."""
+"""Helpers for a site in production."""
 
 import http.client
 
@@ -8,7 +8,7 @@ SERVICES = ("caddy", "app", "db", "redis")
 
 
 def plain(project: Project, path: str, **headers: str) -> http.client.HTTPResponse:
-    """Return the answer of the port for HTTP."""
+    """Return the response of the HTTP port."""
     connection = http.client.HTTPConnection("localhost", int(project.setting("HTTP_PORT")))
     connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
     response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""A rendered project, and what can be asked of it."""
+"""A rendered project, and what tests do with it."""
 
 import http.client
 import os
@@ -18,8 +18,8 @@ from tests.support.processes import InTerminal, Running, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Added to the addresses of a project: pages that take their time, that read or write a row, and
-# that receive something.
+# Added to the URLs of a project: pages that are slow, that read or write a row, and that receive a
+# body.
 TEST_VIEWS = """
 
 import time  # noqa: E402
@@ -75,7 +75,7 @@ class Project:
         self.path = Path(path)
         self.slug = self.path.name
         self.port: int | None = None
-        # The names that its stack has had: production has another one than development.
+        # The Compose names that it has had: production and development have different ones.
         self.stacks: set[str] = set()
 
     @staticmethod
@@ -88,13 +88,13 @@ class Project:
         return (self.path / name).read_text(encoding="utf-8")
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Replace text in a file of the project; the text has to be there."""
+        """Replace text in a file of the project; fail if the file does not contain it."""
         text = self.read(name)
         assert old in text, f"{old!r} is not in {name}"
         (self.path / name).write_text(text.replace(old, new), encoding="utf-8", newline="\n")
 
     def files(self) -> dict[str, Path]:
-        """Return all files by their path in the project, with / between the parts."""
+        """Return all files by their path in the project, written with /."""
         found = sorted(path for path in self.path.rglob("*") if path.is_file())
         return {path.relative_to(self.path).as_posix(): path for path in found}
 
@@ -113,7 +113,7 @@ class Project:
         cwd: str = ".",
         timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, its two outputs as one text; a failure shows it whole."""
+        """Run a command in the project, stderr in stdout; a failure shows the whole output."""
         process = subprocess.run(
             [str(word) for word in command],
             cwd=self.path / cwd,
@@ -130,20 +130,20 @@ class Project:
         return process
 
     def start(self, *command: object, env: dict[str, str], cwd: str = ".") -> "Running":
-        """Start a command in the project and return while it runs."""
+        """Start a command in the project; return while it runs."""
         return Running([str(word) for word in command], self.path / cwd, os.environ | env)
 
     # The stack
 
     @property
     def stack(self) -> str:
-        """Return what the engine names the project's containers and volumes after."""
+        """Return the Compose name, with which names of containers and volumes begin."""
         name = self.setting("COMPOSE_PROJECT_NAME")
         self.stacks.add(name)
         return name
 
     def compose(self, *words: object, **options) -> subprocess.CompletedProcess[str]:
-        """Run docker compose with these words in the project's folder."""
+        """Run docker compose with these arguments in the project's folder."""
         return self.run("docker", "compose", *words, **options)
 
     def choose_port(self) -> None:
@@ -158,7 +158,7 @@ class Project:
         assert process.returncode == 0, f"{process.stdout}\n{self.logs()}"
 
     def logs(self, *services: str) -> str:
-        """Return what the containers have printed."""
+        """Return the output of the containers."""
         return self.compose("logs", "--no-color", *services, check=False).stdout
 
     def sql(self, statement: str) -> str:
@@ -185,7 +185,7 @@ class Project:
         return InTerminal(list(command), self.path)
 
     def get(self, path: str = "/", timeout: float = 10) -> tuple[int, str]:
-        """Return status and body of a page; status 0 where there is no answer."""
+        """Return status and body of a page; status 0 without an answer."""
         try:
             url = f"http://127.0.0.1:{self.port}{path}"
             with urllib.request.urlopen(url, timeout=timeout) as response:
@@ -196,25 +196,25 @@ class Project:
             return 0, str(error)
 
     def wait_until(self, condition: Callable[[], object], seconds: float = 30) -> None:
-        """Return when condition holds; fail with the logs when it has not after so many seconds."""
+        """Return when the condition holds; after so many seconds, fail with the logs."""
         wait_until(condition, seconds, self.logs)
 
     def status(self, path: str) -> int:
-        """Return the status of a page, 0 where nothing answers."""
+        """Return the status of a page, 0 without an answer."""
         return self.get(path, timeout=20)[0]
 
     def add_views(self) -> None:
-        """Give the project the addresses that only tests use."""
+        """Add the URLs that only tests use."""
         with open(self.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
             urls.write(TEST_VIEWS)
 
     def add_tests(self) -> None:
-        """Give the project the tests that are too detailed to be rendered: tests/in_project."""
+        """Add tests/in_project, which are too detailed for a rendered project."""
         for file in (ROOT / "tests/in_project").glob("*.py"):
             shutil.copy(file, self.path / "app/core/tests" / f"test_in_project_{file.name}")
 
     def to_production(self, **settings: str) -> None:
-        """Make the project what it is on a server, for localhost and on ports of its own."""
+        """Set the project up for production, on localhost and ports of its own."""
         assert self.stack
         env = self.read(".env.production.example").replace("\nDOMAIN=\n", "\nDOMAIN=localhost\n")
         self.port = free_port()
@@ -225,11 +225,11 @@ class Project:
         self.run(sys.executable, "scripts/make_secrets.py")
 
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Release the project, which to_production has made ready."""
+        """Release the project, after to_production."""
         return self.run("sh", "scripts/deploy.sh", check=check, env=environment)
 
     def trusting(self) -> ssl.SSLContext:
-        """Return what trusts the authority that Caddy signs for localhost with."""
+        """Return a TLS context that trusts Caddy's own authority."""
         certificate = "/data/caddy/pki/authorities/local/root.crt"
         pem = self.compose("exec", "-T", "caddy", "cat", certificate).stdout
         return ssl.create_default_context(cadata=pem)
@@ -237,7 +237,7 @@ class Project:
     def request(
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> http.client.HTTPResponse:
-        """Return the answer over HTTPS, with its `text`; a header's _ stands for -."""
+        """Return the response over HTTPS, with its `text`; _ in a header's name stands for -."""
         connection = http.client.HTTPSConnection(
             "localhost", self.port, timeout=60, context=self.trusting()
         )
@@ -249,20 +249,20 @@ class Project:
         return response
 
     def status_over_https(self, path: str) -> int:
-        """Return the status of a page over HTTPS, 0 where nothing answers."""
+        """Return the status of a page over HTTPS, 0 without an answer."""
         try:
             return self.request(path).status
         except (AssertionError, OSError, http.client.HTTPException):
             return 0
 
     def add_to_compose(self, text: str) -> None:
-        """Let every compose command of the project read one more file."""
+        """Make every compose command of the project read one more file."""
         (self.path / "compose.fault.yaml").write_text(text, encoding="utf-8")
         with open(self.path / ".env", "a", encoding="utf-8") as env:
             env.write("COMPOSE_FILE=compose.yaml:compose.override.yaml:compose.fault.yaml\n")
 
     def inspect(self, service: str, template: str) -> list[str]:
-        """Return what a docker inspect template says of each container of a service."""
+        """Return the result of a docker inspect template for each container of a service."""
         ids = self.compose("ps", "--all", "--quiet", service).stdout.split()
         return [self.run("docker", "inspect", "-f", template, id).stdout.strip() for id in ids]
 
@@ -276,16 +276,16 @@ class Project:
         )
 
     def remove_from_engine(self) -> None:
-        """Remove everything of each of its stacks; fail where something of one stays."""
+        """Remove all its stacks from the engine; fail if something stays."""
         for stack in {self.stack, *self.stacks}:
             self.remove_stack(stack)
 
     def remove_stack(self, stack: str) -> None:
-        """Remove everything of one stack; fail where something of it stays."""
+        """Remove one stack from the engine; fail if something stays."""
         down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
         self.compose("-p", stack, *down, check=False)
         mine = ("--filter", f"label=com.docker.compose.project={stack}")
-        # What Compose does not count among its own: images, and volumes no service has any more.
+        # Compose does not remove images, nor volumes that no service uses any more.
         for kind, listing in (("image", ("--all",)), ("volume", ())):
             left = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()
             if left:

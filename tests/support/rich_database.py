@@ -1,8 +1,8 @@
-"""A database with one of each kind of thing that a backup may lose, and what to compare of it."""
+"""A database with one object of each kind that a backup may lose, and the state to compare."""
 
 from tests.support.project import Project
 
-# On the server, beside the role of the project.
+# More roles on the server.
 MORE_ROLES = r"""
 CREATE ROLE reader;
 CREATE ROLE writer LOGIN PASSWORD 'of the writer' CONNECTION LIMIT 7;
@@ -12,7 +12,7 @@ ALTER ROLE writer SET work_mem = '5MB';
 COMMENT ON ROLE reader IS 'may read';
 """
 
-# As the superuser, in the database of the project; `:DBNAME` is a variable of psql.
+# Run by the superuser in the project's database; `:DBNAME` is a variable of psql.
 RICH = r"""
 COMMENT ON DATABASE :"DBNAME" IS 'of the project: it''s "quoted", \ and
 ALTER DATABASE on two lines';
@@ -89,5 +89,5 @@ WHERE roleid::regrole::text = 'reader';
 
 
 def state_of(project: Project) -> str:
-    """Return all that a restore or an upgrade has to keep of this database."""
+    """Return the state of the database that a restore or an upgrade has to keep."""
     return project.admin_sql(STATE)

@@ -1,4 +1,4 @@
-"""The services that tests need, by the mark that stands for them, and how to get each."""
+"""The services that tests need, by mark, and how to get each."""
 
 import functools
 import importlib.util
@@ -11,13 +11,13 @@ from tests.support.engine import engine_answers
 from tests.support.project import ROOT
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-# What tiers need an image for, and how to get it.
+# The image that a tier needs, and how to get it.
 IMAGES = {
     "alpine": ("python:3.14-alpine", "docker pull python:3.14-alpine"),
     "rootless": ("rootless-engines", "run .ci/rootless-engines"),
 }
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
-# Tiers that need a program of the same name.
+# Tiers named after the program that they need.
 PROGRAMS = ("bash", "busybox", "dash", "git", "openssl")
 TIERS = (
     *PROGRAMS,
@@ -37,7 +37,7 @@ REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")
 
 @functools.cache
 def missing_service(tier: str) -> str | None:
-    """Return how to get the service that a tier lacks, or None where it is there."""
+    """Return how to get the service of a tier, or None if it is available."""
     if tier in PROGRAMS and not shutil.which(tier):
         return f"no {tier}: install Debian's {tier}"
     if tier == "git":
