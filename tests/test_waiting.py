@@ -168,7 +168,7 @@ def test_a_permanent_cause_ends_the_wait(project, server, running, setting, valu
     ("option", "message"),
     [
         ("sslmode=require", "the server has no encryption, and sslmode insists on it. Switch on"),
-        ("sslmood=require", 'invalid connection option "sslmood". See OPTIONS in DATABASES.'),
+        ("sslmood=require", 'invalid connection option "sslmood". Waiting does not change that.'),
     ],
 )
 def test_a_connection_option_that_fails_is_explained(project, server, running, option, message):
