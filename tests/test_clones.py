@@ -66,7 +66,7 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
 
         # Commands of one clone do not affect the others.
         second.run("make", "build")
-        second.replace("app/core/templates/core/home.html", ">Admin<", ">Second<")
+        second.replace("app/core/templates/core/home.html", "What to do next", "Second")
         second.compose("up", "--detach", "--wait", "--force-recreate", "--build")
         backup = second.run("make", "backup").stdout.split("Made ")[1].split()[0]
         second.run("make", "restore", f"FILE={backup}")

@@ -29,7 +29,8 @@ def test_data_moves_from_development_to_production_and_to_a_new_server(make_stac
     project.run("make", "upgrade-postgres", "TO=18")
 
     assert project.sql("SELECT count(*) FROM kept") == "1000"
-    project.wait_until(lambda: "18." in project.request("/").text)
+    assert project.sql("SHOW server_version").startswith("18.")
+    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
 
 
 @pytest.mark.parametrize("storage", ["bind_mount", "tmpfs"])
