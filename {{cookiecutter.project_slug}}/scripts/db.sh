@@ -1,7 +1,8 @@
 #!/bin/sh
-# Run a script of docker/db in the container of the live database:  sh scripts/db.sh backup
-# `docker compose exec` leaves a command running when it is interrupted itself. So this holds a pipe
-# open, and the script in the container stops at the end of it, whatever ended this.
+# Runs on the host: run a script of docker/db in the container of the live database.
+#   sh scripts/db.sh backup
+# `docker exec` leaves a command running when it is interrupted itself. So this holds a pipe open, and
+# the script in the container stops at the end of it, whatever ended this one.
 set -eu
 cd "$(dirname "$0")/.."
 script=$1
@@ -16,13 +17,10 @@ db=$(docker compose ps --quiet db)
 
 folder=$(mktemp -d)
 mkfifo "$folder/pipe"
-terminal=0
-[ ! -t 1 ] || terminal=1
 # With job control the client has a process group of its own, and Ctrl-C does not reach it.
 ! (: < /dev/tty) 2> /dev/null || set -m
-docker exec --interactive --env STOP_AT_END_OF_INPUT=1 --env TERMINAL="$terminal" \
-  ${LOCK_TIMEOUT:+--env "LOCK_TIMEOUT=$LOCK_TIMEOUT"} "$db" sh "/scripts/$script.sh" "$@" \
-  < "$folder/pipe" &
+docker exec --interactive --env LOCK_TIMEOUT "$db" \
+  sh /scripts/until_input_ends.sh "/scripts/$script.sh" "$@" < "$folder/pipe" &
 client=$!
 set +m
 exec 3> "$folder/pipe"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Pin what requirements*.in ask for, with everything that needs, in requirements*.txt. Versions that
-# are pinned already stay, unless arguments say otherwise: --upgrade, --upgrade-package django.
+# Runs in a container of app, for `make lock`: write requirements*.txt, which pin what requirements*.in
+# ask for and all that it needs. Versions that are pinned already stay; the arguments --upgrade or
+# --upgrade-package NAME change that.
 set -eu
 
 for name in requirements requirements-dev requirements-build; do

@@ -1,11 +1,10 @@
-"""Make .env from .env.example, with fresh secrets; leave one that is already there alone.
+"""Make .env from .env.example, with new secrets. An .env that is there stays as it is.
 
-`make env` runs this in a container, so that a machine needs nothing but Docker. The owner of the
-project's folder becomes the user that the development container runs as.
+Runs on the host: `make env` runs it in a container, so that the host needs nothing but Docker. The
+container of development runs as the owner of the project's folder.
 """
 
 import os
-import re
 import secrets
 import sys
 from pathlib import Path
@@ -15,17 +14,20 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def write_new(path: Path, text: str, mode: int) -> bool:
-    """Write a file that belongs to the owner of the project; return False where there is one.
+    """Write a file for the owner of the project, unless it is there. Return whether it was written.
 
-    Raises OSError where the file cannot be written.
+    Raises OSError if the file cannot be written.
     """
+
+    def open_with_mode(name: str, flags: int) -> int:
+        # Others cannot read the file at any moment.
+        return os.open(name, flags, mode)
+
     try:
-        # O_EXCL: made by this call or not at all, and never readable by others in between.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(path, "x", encoding="utf-8", newline="\n", opener=open_with_mode) as file:
+            file.write(text)
     except FileExistsError:
         return False
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
     path.chmod(mode)
     if hasattr(os, "chown"):
         owner = PROJECT.stat()
@@ -33,20 +35,12 @@ def write_new(path: Path, text: str, mode: int) -> bool:
     return True
 
 
-def fill(example: str, values: dict[str, str]) -> str:
-    """Return the text of .env.example with each empty `NAME=` in values filled in."""
-    for name, value in values.items():
-        example = re.sub(rf"^{name}=$", f"{name}={value}", example, flags=re.MULTILINE)
-    return example
-
-
-def fresh_values(owner: os.stat_result) -> dict[str, str]:
-    """Return a name for the stack, new secrets and the ids of the folder's owner, for .env.
-
-    The secrets are hexadecimal, which means nothing to Compose, a shell or a URL.
-    """
+def main() -> int:
+    """Write .env, readable by its owner only. Return the exit status."""
+    owner = PROJECT.stat()
     windows = os.name == "nt"
-    return {
+    # Hexadecimal secrets need no quoting in Compose, a shell or a URL.
+    values = {
         "COMPOSE_PROJECT_NAME": f"{SLUG}-{secrets.token_hex(3)}",
         "SECRET_KEY": secrets.token_hex(32),
         "POSTGRES_PASSWORD": secrets.token_hex(16),
@@ -56,21 +50,15 @@ def fresh_values(owner: os.stat_result) -> dict[str, str]:
         "HOST_UID": "1000" if windows else str(owner.st_uid),
         "HOST_GID": "1000" if windows else str(owner.st_gid),
     }
-
-
-def main() -> int:
-    """Write .env, readable by its owner only. Return the exit status."""
-    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
-    text = fill(example, fresh_values(PROJECT.stat()))
+    text = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
     try:
         made = write_new(PROJECT / ".env", text, mode=0o600)
     except OSError as error:
         print(f".env cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
-    if made:
-        print("Made .env with new secrets.")
-    else:
-        print(".env is already there and stays as it is.")
+    print("Made .env with new secrets." if made else ".env is already there and stays as it is.")
     return 0
 
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Back up the database into backups/, complete and readable or not at all:
+# Runs in the container of db: back up the database into backups/, complete and readable or not at all.
 #   sh scripts/db.sh backup [KEEP]
-# A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the roles of the
-# server with their passwords, about.txt says what is in it, and SHA256SUMS shows whether a copy is whole. With KEEP, a number, only so many of the
-# newest backups stay, once this one is good. LOCK_TIMEOUT is in seconds.
+# A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the server's roles
+# and their passwords, about.txt says what is in it, and SHA256SUMS shows whether a copy is complete.
+# With KEEP, a number, only so many of the newest backups stay. LOCK_TIMEOUT is in seconds.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
@@ -16,20 +16,16 @@ keep=${1:-}
 case $keep in
   *[!0-9]* | 0*) fail "KEEP is a whole number from 1 on, not '$keep'." ;;
 esac
-case ${LOCK_TIMEOUT:-60} in
-  *[!0-9]*) fail "LOCK_TIMEOUT is a number of seconds, not '$LOCK_TIMEOUT'." ;;
-esac
 
 version=$(sql -c 'SHOW server_version' 2> /dev/null | cut -d ' ' -f 1)
 [ -n "$version" ] || fail 'the database does not answer.'
-bytes=$(echo "SELECT pg_database_size(:'database')" | sql) || fail 'the reason is above.'
+size=$(echo "SELECT pg_database_size(:'database')" | sql) || fail 'the reason is above.'
 partial=$(mktemp -d /backups/.partial.XXXXXX) || fail 'backups/ cannot be written.'
-trap 'trap "" HUP INT TERM; stop_work; rm -rf "$partial"; stop_watching' EXIT
-trap 'clear_line; fail "it was interrupted."' HUP INT TERM
+trap 'trap "" HUP INT TERM; rm -rf "$partial"' EXIT
+trap 'fail "it was interrupted."' HUP INT TERM
 
-report() {
-  written=$(($(du -sk "$partial" | cut -f 1) * 1024))
-  progress "Dumping: $(megabytes "$written") written" "$written" "$bytes"
+measure() {
+  du -s --block-size=1 "$partial" | cut -f 1
 }
 
 # Who holds a lock that pg_dump cannot get past.
@@ -43,51 +39,45 @@ GROUP BY pid, usename, xact_start, state;
 SQL
 }
 
-echo "Dumping $POSTGRES_DB of PostgreSQL $version, $(megabytes "$bytes") ..."
+echo "Dumping $POSTGRES_DB of PostgreSQL $version, $(megabytes "$size") ..."
 # zstd is much faster than gzip; PostgreSQL 15 does not have it.
 case $version in 15.*) compress=1 ;; *) compress=zstd:1 ;; esac
 pg_dumpall --roles-only > "$partial/roles.sql" || fail 'pg_dumpall says why above.'
-run pg_dump --format=directory --jobs="$jobs" --compress="$compress" \
+with_progress Dumping "$size" pg_dump --format=directory --jobs="$jobs" --compress="$compress" \
   --lock-wait-timeout="${LOCK_TIMEOUT:-60}s" --file="$partial/data" "$POSTGRES_DB" || {
   lock_holders >&2
   fail 'the reason is above.'
 }
 # Reads every byte of the dump. Only a restore shows that it can be restored.
-run pg_restore --file=/dev/null "$partial/data" || fail 'the dump cannot be read back.'
-printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$bytes" > "$partial/about.txt"
-(cd "$partial" && find . -type f -exec sha256sum {} + > /tmp/sums.$$ && mv /tmp/sums.$$ SHA256SUMS)
+pg_restore --file=/dev/null "$partial/data" || fail 'the dump cannot be read back.'
+printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$size" > "$partial/about.txt"
+(cd "$partial" && find data roles.sql about.txt -type f -exec sha256sum {} + > SHA256SUMS)
 find "$partial" -type f -exec sync {} +
 # As root in the container, the files would be root's on the host.
 chown -R "$(stat -c %u:%g /backups)" "$partial"
 
-# From here on it is there, whatever the signal.
+# From here on there is a backup, whatever the signal.
 trap '' HUP INT TERM
 # Where another backup has the name of this second, the next one is free.
 tries=0
-while :; do
+until
   name=$POSTGRES_DB-$(date -u +%Y%m%dT%H%M%SZ)-pg$version
-  ! mv -T "$partial" "/backups/$name" 2> /dev/null || break
-  [ "$tries" -lt 10 ] || fail 'no folder can be made in backups/.'
+  mv -T "$partial" "/backups/$name" 2> /dev/null
+do
   tries=$((tries + 1))
+  [ "$tries" -le 10 ] || fail 'no folder can be made in backups/.'
   sleep 1
 done
 sync /backups
 echo "Made backups/$name ($(du -sh "/backups/$name" | cut -f 1))"
 
 # Only what has the name and the contents of a backup of this database is removed, never the new one.
-if [ -n "$keep" ]; then
-  for old in "/backups/$POSTGRES_DB"-*; do
-    case ${old#"/backups/$POSTGRES_DB-"} in
-      "${name#"$POSTGRES_DB-"}") ;;
-      [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z-pg*)
-        case $old in *.dump) facts=$old ;; *) facts=$old/about.txt ;; esac
-        [ ! -f "$facts" ] || echo "$old"
-        ;;
-    esac
-  done | sort -r | tail -n "+$keep" | while read -r old; do
-    rm -r "$old"
-    echo "Removed ${old#/}"
+[ -z "$keep" ] ||
+  grep -lxF "database=$POSTGRES_DB" "/backups/$POSTGRES_DB"-[0-9]*T[0-9]*Z-pg*/about.txt |
+  grep -vF "/$name/" | sort -r | tail -n "+$keep" | while read -r about; do
+    rm -r "${about%/about.txt}"
+    name=${about%/about.txt}
+    echo "Removed ${name#/}"
   done
-fi
 # Left of backups that were killed.
 find /backups -maxdepth 1 -name '.partial.*' -mmin +1440 -exec rm -r {} +

@@ -1,19 +1,29 @@
 #!/bin/sh
-# List the backups, the newest first, and the databases that restores have replaced:
-#   sh scripts/db.sh backups
+# Runs in the container of db: list the backups, the newest first, and the databases that restores
+# have replaced; or delete such a database.
+#   sh scripts/db.sh backups [--drop-replaced NAME]
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
-now=$(date +%s)
-for backup in /backups/*.dump /backups/*/about.txt; do
-  [ ! -e "$backup" ] || echo "${backup%/about.txt}"
-done | sort -r | while read -r backup; do
-  hours=$(((now - $(stat -c %Y "$backup")) / 3600))
-  printf '%-60s %6s  %3d d %2d h old\n' "${backup#/}" "$(du -sh "$backup" | cut -f 1)" \
-    "$((hours / 24))" "$((hours % 24))"
-done
-sql << 'SQL'
-SELECT format('database %-51s %6s  replaced by a restore; to delete it: make drop-replaced DB=%s',
-              datname, pg_size_pretty(pg_database_size(oid)), datname)
+if [ "${1:-}" != --drop-replaced ]; then
+  (cd / && du -sh --time backups/* 2> /dev/null) | sort -r -k 4
+  sql << 'SQL'
+SELECT format(E'%s\treplaced by a restore\tdatabase %s\tto delete it: make drop-replaced DB=%s',
+              pg_size_pretty(pg_database_size(oid)), datname, datname)
 FROM pg_database WHERE datname ~ '_before_[0-9]{8}_[0-9]{6}$' ORDER BY datname;
 SQL
+  exit
+fi
+
+name=$2
+size=$(sql -v name="$name" << 'SQL'
+SELECT pg_size_pretty(pg_database_size(oid)) FROM pg_database
+WHERE datname = :'name' AND datname <> :'database' AND datname ~ '_before_[0-9]{8}_[0-9]{6}$';
+SQL
+)
+if [ -z "$size" ]; then
+  echo "Nothing was deleted: DB=$name is no database that a restore replaced; make backups lists them." >&2
+  exit 1
+fi
+drop_database "$name"
+echo "Deleted the database $name ($size)."

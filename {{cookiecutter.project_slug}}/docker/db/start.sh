@@ -1,5 +1,6 @@
 #!/bin/sh
-# Start PostgreSQL as its image does, with the application's role and database.
+# Runs in the container of db: start PostgreSQL as its image does, with the application's role and
+# database.
 #
 # For the image, POSTGRES_USER is the server's superuser. In this project it is the application's
 # role, which owns its database and is no superuser. The superuser is postgres, whose password nobody
@@ -7,7 +8,7 @@
 set -eu
 {%- if cookiecutter.postgres_storage != "tmpfs" %}
 
-# Data of another major version, in the place of its own or where other versions have theirs.
+# Data of another major version, where this version or another one has it.
 for folder in "$PGDATA" /var/lib/postgresql /var/lib/postgresql/data /var/lib/postgresql/*/docker; do
   [ -s "$folder/PG_VERSION" ] || continue
   read -r major < "$folder/PG_VERSION"
@@ -30,22 +31,16 @@ flock -w 10 9 || {
 rm -f "$PGDATA/postmaster.pid"
 {%- endif %}
 
-as_postgres() {
-  if [ "$(id -u)" = 0 ]; then gosu postgres "$@"; else "$@"; fi
-}
-
-APP_DB=$POSTGRES_DB
-APP_USER=$POSTGRES_USER
 APP_PASSWORD=${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}
-export APP_DB APP_USER APP_PASSWORD
-unset POSTGRES_DB POSTGRES_PASSWORD_FILE
-POSTGRES_USER=postgres
+export APP_PASSWORD APP_DB="$POSTGRES_DB" APP_USER="$POSTGRES_USER"
 POSTGRES_PASSWORD=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
-export POSTGRES_USER POSTGRES_PASSWORD
+export POSTGRES_PASSWORD POSTGRES_USER=postgres
+unset POSTGRES_DB POSTGRES_PASSWORD_FILE
 {%- if cookiecutter.postgres_storage != "tmpfs" %}
 
-# A first start that was cut off in initdb left what no server can use: none has ever run on it (each
-# writes postmaster.opts), it has no database of anybody's, and it is no copy that somebody put there.
+# A first start that was cut off in initdb left data that no server can use. That it holds nothing: no
+# server has run on it (each writes postmaster.opts), it has no database but the server's own, and it is
+# no copy that somebody put there.
 if [ -d "$PGDATA/pg_wal" ] && [ ! -e "$PGDATA/postmaster.opts" ] && [ ! -e "$PGDATA/backup_label" ] &&
   ! grep -qs '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" &&
   [ -z "$(find "$PGDATA/base" -mindepth 1 -maxdepth 1 -name '?????*' 2> /dev/null)" ]; then
@@ -53,15 +48,17 @@ if [ -d "$PGDATA/pg_wal" ] && [ ! -e "$PGDATA/postmaster.opts" ] && [ ! -e "$PGD
   find "$PGDATA" -mindepth 1 -delete
 fi
 
-# One that was cut off later, or data from before there was the role postgres.
+# A first start that was cut off later, or data that an upgrade has copied.
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
-  as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -t 600 -w start > /dev/null
+  as_postgres=''
+  [ "$(id -u)" != 0 ] || as_postgres='gosu postgres'
+  $as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -t 600 -w start > /dev/null
   sh /scripts/app_role.sh
-  as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
+  $as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
 fi
 
-# What a restore left behind that ended with its server. In the background, as an orphan: the server
-# that this process becomes must have no child that it does not know.
+# Drop what a restore left behind that ended with its server. In the background, as an orphan: the
+# server that this process becomes must have no child that it does not know.
 (
   {
     until psql -U postgres -d postgres -c 'SELECT'; do sleep 1; done
