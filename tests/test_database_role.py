@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 
-from tests.support.backups import backup, restore
 from tests.support.processes import wait_until
 from tests.support.project import Project
 
@@ -29,47 +28,6 @@ def test_the_application_owns_its_database_and_is_no_superuser(project):
         login = f"PGPASSWORD='{password}' psql -w -h \"$(hostname)\" -U postgres -c 'SELECT 1'"
         process = project.compose("exec", "-T", "db", "sh", "-c", login, check=False)
         assert process.returncode != 0 and ("password" in process.stdout)
-
-
-def run_image(project: Project, *words: str, **environment: str) -> str:
-    """Start the image of the database on a project's volume, without Compose; return the container."""
-    options = [word for item in environment.items() for word in ("-e", "=".join(item))]
-    volume = f"{project.stack}_db_data_18:/var/lib/postgresql"
-    run = ("docker", "run", "--detach", "--volume", volume, *options, "postgres:18-trixie", *words)
-    return project.run(*run).stdout.split()[-1]
-
-
-def test_data_whose_application_role_is_superuser_keeps_working(make_stack):
-    project = make_stack()
-    project.compose("create", "db")
-    # As older projects did: initialise the server with the application's role as superuser.
-    container = run_image(
-        project,
-        POSTGRES_USER="django",
-        POSTGRES_PASSWORD=project.setting("POSTGRES_PASSWORD"),
-        POSTGRES_DB=project.setting("POSTGRES_DB"),
-    )
-    ready = ("docker", "exec", container, "pg_isready", "-h", "127.0.0.1")
-    try:
-        wait_until(lambda: project.run(*ready, check=False).returncode == 0, 60, project.logs)
-        project.run("docker", "stop", container)
-    finally:
-        project.run("docker", "rm", "--force", container)
-    project.up()
-    assert project.status("/") == 200
-    project.sql("CREATE TABLE kept AS SELECT 1 AS row")
-    name = backup(project)
-    project.sql("DROP TABLE kept")
-    restore(project, name)
-    assert project.sql("SELECT row FROM kept") == "1"
-
-    # On a new volume, the role is no superuser.
-    project.compose("down", "--volumes")
-    project.up()
-    restore(project, name)
-    assert project.sql("SELECT row FROM kept") == "1"
-    assert project.sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == "f"
-    project.wait_until(lambda: project.status("/health/ready") == 200)
 
 
 def log_has(project: Project, text: str) -> bool:

@@ -86,7 +86,7 @@ def test_a_release_loses_no_request_in_the_accept_queue(make_site):
             "app/core/health.py",
             "return HEALTH_VIEWS.get",
             "raise OSError\n        return HEALTH_VIEWS.get",
-            "do not get healthy",
+            "do not become healthy",
         ),
         (
             "app/config/settings.py",
@@ -158,5 +158,5 @@ def test_no_connection_reaches_an_unhealthy_container(make_site):
     while deploying.process.poll() is None:
         if len(site.compose("ps", "--quiet", "app").stdout.split()) == 2:
             seen += inside(site, "caddy", "sh", "-c", ask, check=False)
-    assert "do not get healthy" in deploying.printed()
+    assert "do not become healthy" in deploying.printed()
     assert seen.count("200 OK") > 20 and "500 Internal" not in seen, seen

@@ -108,7 +108,7 @@ def test_an_upgrade_of_a_bind_mount(start_stack):
     process = upgrade(project, "17", check=False)
     assert process.returncode != 0
     assert 'unrecognized configuration parameter "old_snapshot_threshold"' in process.stdout
-    assert "a setting of the old one is unknown to it" in process.stdout
+    assert "it does not know a setting of the old one" in process.stdout
     assert version(project) == "15" and project.sql("SELECT count(*) FROM kept") == "1000"
     assert not list((project.path / "postgres_data").glob("17/*"))
     project.admin_sql("ALTER SYSTEM RESET old_snapshot_threshold")
@@ -169,8 +169,8 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
         assert_as_it_was(project, before)
 
     # The comparison finds a difference even where the number of rows is the same.
-    script = "docker/db/upgrade_new.sh"
-    compare = "  run data_is_equal"
+    script = "docker/db/upgrade.sh"
+    compare = "  data_is_equal"
     for change, says in {
         "UPDATE kept SET row = 2": "the data of the database",
         "CREATE VIEW extra AS SELECT 1": "the objects of the database",
@@ -208,14 +208,14 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     project = old_stack
     before = contents(project)
     terminal = project.in_terminal("make", "upgrade-postgres", "TO=18")
-    terminal.wait_for("Copying: ")
+    terminal.wait_for("Copying: ", seconds=120)
     terminal.press_ctrl_c()
     assert terminal.end() != 0
     assert "Nothing was upgraded: the project is on PostgreSQL 17, as it was." in terminal.shown
     assert_as_it_was(project, before)
 
     terminal = project.in_terminal("make", "upgrade-postgres", "TO=18")
-    terminal.wait_for("Copying: ")
+    terminal.wait_for("Copying: ", seconds=120)
     terminal.close()
     wait_until(lambda: not (project.path / "compose.upgrade.yaml").exists(), 60, project.logs)
     released = ("flock", "--nonblock", ".", "true")
@@ -225,7 +225,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
     # After a kill, the next upgrade cleans up, and a plain start before it works.
     for start_first in (True, False):
         running = project.start("sh", "scripts/upgrade_postgres.sh", "18", env={})
-        running.wait_for("Copying: ")
+        running.wait_for("Copying: ", seconds=120)
         running.process.kill()
         assert running.end() != 0
         if start_first:
@@ -236,10 +236,10 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(old_stack):
             project.wait_until(lambda: project.status("/health/ready") == 200)
             assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
     tamper = "exit 1\n"
-    script = project.read("docker/db/upgrade_new.sh")
-    (project.path / "docker/db/upgrade_new.sh").write_text(tamper)
+    script = project.read("docker/db/upgrade.sh")
+    (project.path / "docker/db/upgrade.sh").write_text(tamper)
     assert upgrade(project, "18", check=False).returncode != 0
-    (project.path / "docker/db/upgrade_new.sh").write_text(script)
+    (project.path / "docker/db/upgrade.sh").write_text(script)
     assert_as_it_was(project, before)
 
 

@@ -25,7 +25,9 @@ def test_backup_and_restore_keep_everything(project):
         assert path.stat().st_uid == (project.path / "backups").stat().st_uid
         assert not path.stat().st_mode & 0o077
     assert re.search(
-        rf"^{name} +\S+ +0 d  0 h old$", project.run("make", "backups").stdout, re.MULTILINE
+        rf"^\S+\s+\d{{4}}-\d\d-\d\d \d\d:\d\d\s+{name}$",
+        project.run("make", "backups").stdout,
+        re.MULTILINE,
     )
 
     project.admin_sql("DELETE FROM purchase; SELECT lo_unlink(4711); DROP SEQUENCE invoice")
@@ -64,17 +66,17 @@ def test_only_old_backups_are_removed_and_never_the_new_one(project):
     folder = project.path / "backups"
     first = folder / backup(project).removeprefix("backups/")
     name = project.slug
-    # Made by hand, of another database, in the older format of one file, and by a wrong clock.
+    # Made by hand, of another database, a dump of another server, and by a wrong clock.
     by_hand = [
         f"{name}-before-migration-pg18.dump",
         "mine.dump",
         f"{name}-zzz",
         "other-20200101T000000Z-pg18.1",
+        f"{name}-20200101T000000Z-pg17.1.dump",
     ]
     by_hand.append(f"{name}-20200101T000000Z-pg18.1")
     for kept in by_hand:
         (folder / kept).mkdir()
-    (folder / f"{name}-20200101T000000Z-pg17.1.dump").write_text("a backup of long ago")
     first.rename(folder / f"{name}-20991231T000000Z-pg18.1")
 
     newest = backup(project, "KEEP=2").removeprefix("backups/")

@@ -18,13 +18,10 @@ def write_new(path: Path, text: str, mode: int) -> bool:
 
     Raises OSError if the file cannot be written.
     """
-
-    def open_with_mode(name: str, flags: int) -> int:
-        # Others cannot read the file at any moment.
-        return os.open(name, flags, mode)
-
+    # Nobody else can read the file before it has its mode.
+    os.umask(0o077)
     try:
-        with open(path, "x", encoding="utf-8", newline="\n", opener=open_with_mode) as file:
+        with open(path, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         return False

@@ -32,7 +32,7 @@ with_progress() { # STEP TOTAL COMMAND
   step=$1
   total=$2
   shift 2
-  shown=0
+  shown=''
   while sleep 1 > /dev/null 2>&1 9>&-; do
     bytes_done=$(measure 2> /dev/null) || continue
     tenths=$((bytes_done * 10 / (total + 1)))

@@ -109,7 +109,8 @@ if [ -z "$owner" ]; then
             /^GRANT / && (index($0, " TO " role " ") || index($0, " TO " role ";"))) { print; next }
     }' "$scratch/known" "$backup/roles.sql" > "$scratch/roles.sql"
   new_roles=$(sed -n 's/^CREATE ROLE \(.*\);$/\1/p' "$scratch/roles.sql")
-  [ -z "$new_roles" ] || echo "Making the roles that are missing here: $(printf '%s' "$new_roles" | paste -sd , -)"
+  [ -z "$new_roles" ] ||
+    printf 'Making the roles that are missing here: %s\n' "$(printf '%s' "$new_roles" | paste -sd , -)"
   sql --single-transaction --file="$scratch/roles.sql" > /dev/null || fail 'the roles could not be made.'
 
   # What belongs to the database itself and not to something in it, for the new name.
