@@ -55,7 +55,10 @@ def main() -> int:
     except OSError as error:
         print(f".env cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
-    print("Made .env with new secrets." if made else ".env is already there and stays as it is.")
+    if made:
+        print("Made .env with new secrets.")
+    else:
+        print(".env is already there and stays as it is.")
     return 0
 
 
