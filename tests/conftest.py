@@ -26,6 +26,10 @@ from tests.support.embedded_postgres import EmbeddedPostgres
 from tests.support.project import ROOT, Project
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
+# Set where `make test` runs the tests. With them, make in a project prints the names of folders, too.
+for variable in ("MAKEFLAGS", "MAKELEVEL"):
+    os.environ.pop(variable, None)
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for tier in TIERS:
