@@ -159,8 +159,9 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
     project = old_stack
     before = contents(project)
     for to, says in {
-        "": "say the major version to move to, as in TO=18",
-        "17": "the project is on PostgreSQL 17 already",
+        "": "TO is the major version to move to, as in TO=18, not ''.",
+        "9" * 20: "TO is the major version to move to, as in TO=18, not '9",
+        "17": "the project is on PostgreSQL 17 already, and TO=17 is not newer.",
         "99": "Nothing was upgraded: there is no image postgres:99-trixie.",
         "18 IMAGE=nobody/has:18": "there is no image nobody/has:18. Name the one of PostgreSQL 18: IMAGE=",
     }.items():

@@ -88,6 +88,11 @@ def test_only_old_backups_are_removed_and_never_the_new_one(project):
     for keep in ("0", "-1", "two"):
         process = project.run("make", "backup", f"KEEP={keep}", check=False)
         assert process.returncode != 0 and "KEEP is a whole number" in process.stdout
+    process = project.run("make", "backup", check=False, env={"LOCK_TIMEOUT": "soon"})
+    assert (
+        process.returncode != 0
+        and "LOCK_TIMEOUT is a number of seconds, not 'soon'" in process.stdout
+    )
     assert set(backups(project)) == {*by_hand, newest}
 
 

@@ -75,6 +75,9 @@ def test_a_restore_that_fails_changes_nothing(project):
         "backups/folder": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/foreign.dump": "is a backup, but not of a Django project",
         "backups/missing": "there is no backups/missing",
+        "backups/it's": "there is no backups/it's",
+        "backups/../../etc/passwd": "FILE is a name in backups/, as in FILE=backups/NAME",
+        f"{good}/data": "FILE is a name in backups/, as in FILE=backups/NAME",
         "backups/without_roles": "has no roles. To give everything in it to this project's role: OWNER=django",
         "": "say what, as in FILE=backups/NAME",
     }.items():

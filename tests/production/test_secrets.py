@@ -82,6 +82,20 @@ def test_a_release_reports_what_is_missing_before_anything_starts(make_stack):
     assert "secrets/secret_key" in project.deploy(check=False).stdout.splitlines()[-1]
 
     project.run("make", "secrets")
+    for domain in (
+        "https://localhost",
+        "a b",
+        "shop_1.example",
+        "*.example",
+        "localhost:99",
+        "a,b",
+    ):
+        project.replace(".env", "DOMAIN=localhost", f"DOMAIN={domain}")
+        process = project.deploy(check=False)
+        assert process.returncode == 1
+        reason = f"DOMAIN in .env is a host name, such as shop.example, not '{domain}'."
+        assert process.stdout.splitlines()[-1].endswith(reason), process.stdout
+        project.replace(".env", f"DOMAIN={domain}", "DOMAIN=localhost")
     project.replace(".env", "DOMAIN=localhost", "DOMAIN=")
     process = project.deploy(check=False)
     assert process.returncode == 1

@@ -18,6 +18,8 @@ class Worker(ThreadWorker):
 
     def load_wsgi(self) -> None:
         """Load the project, or what shows why that is not possible."""
+        # Start gunicorn's timeout of 30 s, for code that never finishes loading.
+        self.notify()
         try:
             self.wsgi = self.app.wsgi()
             call_command("check")
@@ -26,3 +28,7 @@ class Worker(ThreadWorker):
             self.wsgi = make_fail_app("".join(traceback.format_exception(error)))
         else:
             request_started.connect(lambda **_: reset_loaders(), weak=False)
+
+    def handle_abort(self, sig: int, frame: object) -> None:
+        """Raise TimeoutError where the code hangs; gunicorn calls this after its timeout."""
+        raise TimeoutError("gunicorn's timeout is over")

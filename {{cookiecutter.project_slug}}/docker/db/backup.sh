@@ -16,6 +16,9 @@ keep=${1:-}
 case $keep in
   *[!0-9]* | 0*) fail "KEEP is a whole number from 1 on, not '$keep'." ;;
 esac
+case ${LOCK_TIMEOUT:=60} in
+  *[!0-9]*) fail "LOCK_TIMEOUT is a number of seconds, not '$LOCK_TIMEOUT'." ;;
+esac
 
 version=$(sql -c 'SHOW server_version' 2> /dev/null | cut -d ' ' -f 1)
 [ -n "$version" ] || fail 'the database does not answer.'
@@ -44,7 +47,7 @@ echo "Dumping $POSTGRES_DB of PostgreSQL $version, $(megabytes "$size") ..."
 case $version in 15.*) compress=1 ;; *) compress=zstd:1 ;; esac
 pg_dumpall --roles-only > "$partial/roles.sql" || fail 'pg_dumpall says why above.'
 with_progress Dumping "$size" pg_dump --format=directory --jobs="$jobs" --compress="$compress" \
-  --lock-wait-timeout="${LOCK_TIMEOUT:-60}s" --file="$partial/data" "$POSTGRES_DB" || {
+  --lock-wait-timeout="${LOCK_TIMEOUT}s" --file="$partial/data" "$POSTGRES_DB" || {
   lock_holders >&2
   fail 'the reason is above.'
 }

@@ -9,7 +9,8 @@ if [ "${1:-}" != --drop-replaced ]; then
   (cd / && du -sh --time backups/* 2> /dev/null) | sort -r -k 4
   sql << 'SQL'
 SELECT format(E'%s\treplaced by a restore\tdatabase %s\tto delete it: make drop-replaced DB=%s',
-              pg_size_pretty(pg_database_size(oid)), datname, datname)
+              pg_size_pretty(pg_database_size(oid)), datname,
+              CASE WHEN datname ~ '^[\w-]+$' THEN datname ELSE quote_literal(datname) END)
 FROM pg_database WHERE datname ~ '_before_[0-9]{8}_[0-9]{6}$' ORDER BY datname;
 SQL
   exit

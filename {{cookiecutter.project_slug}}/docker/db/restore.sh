@@ -45,6 +45,9 @@ name=${name#./}
 name=${name#backups/}
 name=${name%/}
 [ -n "$name" ] || fail 'say what, as in FILE=backups/NAME; make backups lists them.'
+case $name in
+  */* | .*) fail "FILE is a name in backups/, as in FILE=backups/NAME, not '$1'." ;;
+esac
 backup=/backups/$name
 [ -e "$backup" ] || fail "there is no backups/$name. FILE is what make backups lists."
 flock -w 5 9 || fail 'another restore is running.'
@@ -190,5 +193,8 @@ SQL
 fi
 echo "Restored backups/$name."
 if [ -n "$kept" ]; then
+  case $before in
+    *[!a-zA-Z0-9_-]*) before="'$before'" ;;
+  esac
   echo "What was replaced is kept as the database $before ($kept). To delete it: make drop-replaced DB=$before"
 fi
