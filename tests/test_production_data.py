@@ -39,3 +39,8 @@ def test_every_storage_works_in_production(make_site, storage):
     assert site.request("/").status == 200
     site.run("make", "backup")
     assert len(list((site.path / "backups").glob("*-pg17*"))) == 1
+
+    # A stop without crash recovery at the next start.
+    site.compose("stop", "db")
+    assert "database system is shut down" in site.logs("db").splitlines()[-1]
+    assert site.inspect("db", "{{.State.ExitCode}}") == ["0"]

@@ -24,7 +24,7 @@ def test_tmpfs_loses_the_rows_and_compose_yaml_says_so(start_stack, version):
     project = start_stack(postgres_storage="tmpfs", postgres_version=version)
     assert project.sql("SHOW fsync") == "off"
     assert project.inspect("db", '{{range .Mounts}}{{if eq .Type "volume"}}x{{end}}{{end}}') == [""]
-    assert "Throw-away" in project.read("compose.yaml")
+    assert "deleted when the container stops" in project.read("compose.yaml")
     project.sql("CREATE TABLE gone AS SELECT 1 AS row")
     project.compose("down")
     project.up()
