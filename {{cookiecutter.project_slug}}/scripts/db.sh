@@ -19,7 +19,7 @@ folder=$(mktemp -d)
 mkfifo "$folder/pipe"
 # With job control the client has a process group of its own, and Ctrl-C does not reach it.
 ! (: < /dev/tty) 2> /dev/null || set -m
-docker exec --interactive --env LOCK_TIMEOUT "$db" \
+docker exec --interactive ${LOCK_TIMEOUT:+--env "LOCK_TIMEOUT=$LOCK_TIMEOUT"} "$db" \
   sh /scripts/until_input_ends.sh "/scripts/$script.sh" "$@" < "$folder/pipe" &
 client=$!
 set +m
