@@ -119,12 +119,12 @@ def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
     ).stdout
     assert not killed(site), printed
 
-    def answers_within_a_second() -> bool:
+    def answers_at_once() -> bool:
         began = time.monotonic()
-        return site.request("/").status == 200 and time.monotonic() - began < 1
+        return site.request("/").status == 200 and time.monotonic() - began < 3
 
     # Requests of the attack may still be running.
-    site.wait_until(answers_within_a_second)
+    site.wait_until(answers_at_once)
     assert re.search(r"[1-9][0-9]+ 2xx", printed), printed
 
 

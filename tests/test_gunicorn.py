@@ -5,8 +5,6 @@ import json
 import os
 import runpy
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -188,37 +186,25 @@ def test_gunicorn_starts_one_process_per_processor_and_at_least_two(bake, monkey
 
 def test_a_module_that_hangs_is_shown_in_development_until_it_is_corrected(bake, python_for):
     project: Project = bake()
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/health/live"
+    project.port = free_port()
     views = project.path / "app/core/views.py"
     correct = views.read_text(encoding="utf-8")
     views.write_text(f"{correct}\nwhile True:\n    pass\n", encoding="utf-8")
     python = python_for(django_version="5.2", postgres_driver="psycopg2-binary")
     development = {"DEBUG": "true", "POSTGRES_HOST": "", "DATABASE_URL": ""}
     # A shorter timeout than gunicorn's 30 s.
-    arguments = f"--reload --workers=1 --timeout=8 --bind=127.0.0.1:{port}"
+    arguments = f"--reload --workers=1 --timeout=8 --bind=127.0.0.1:{project.port}"
     running = project.start(
         *(python, "-m", "gunicorn", "config.wsgi"),
         env=development | {"GUNICORN_CMD_ARGS": arguments},
         cwd="app",
     )
     try:
-        wait_until(lambda: "while True" in page(address)[1], 60, running.printed)
+        wait_until(lambda: "while True" in project.get("/health/live")[1], 60, running.printed)
         # gunicorn compares the times of the files once a second, from now on.
         time.sleep(1.5)
         views.write_text(correct, encoding="utf-8")
-        wait_until(lambda: page(address)[0] == 200, 60, running.printed)
+        wait_until(lambda: project.status("/health/live") == 200, 60, running.printed)
     finally:
         running.process.terminate()
         running.end(60)
-
-
-def page(address: str) -> tuple[int, str]:
-    """Return the status and the text of a page; status 0 where nothing answers."""
-    try:
-        with urllib.request.urlopen(address, timeout=5) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""

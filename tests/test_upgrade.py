@@ -169,6 +169,18 @@ def test_an_upgrade_that_fails_leaves_the_old_one_running(old_stack):
         assert process.returncode != 0 and says in process.stdout, process.stdout
         assert_as_it_was(project, before)
 
+    # What cannot be copied is named.
+    folder = "mkdir -p /tmp/space && chown postgres /tmp/space"
+    project.compose("exec", "-T", "db", "sh", "-c", folder)
+    project.admin_sql("CREATE TABLESPACE space LOCATION '/tmp/space'")
+    project.admin_sql("CREATE DATABASE closed ALLOW_CONNECTIONS false")
+    process = upgrade(project, "18", check=False)
+    assert process.returncode != 0 and "there are tablespaces: space." in process.stdout
+    assert "databases do not allow connections: closed." in process.stdout
+    project.admin_sql("DROP DATABASE closed")
+    project.admin_sql("DROP TABLESPACE space")
+    assert_as_it_was(project, before)
+
     # The comparison finds a difference even where the number of rows is the same.
     script = "docker/db/upgrade.sh"
     compare = "  data_is_equal"

@@ -276,7 +276,7 @@ ADMINS = env.list("ADMINS", default=[])
 if email_url := env("EMAIL_URL", default=""):
 {%- if cookiecutter.django_version == "5.2" %}
     # EMAIL_HOST, EMAIL_PORT and so on.
-    vars().update(smtp_options(email_url))
+    globals().update(smtp_options(email_url))
 elif DEBUG:
     # Print mails into the log.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
