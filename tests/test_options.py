@@ -16,6 +16,7 @@ WORDS = {
     ("deployment", "compose"): [
         *("caddy", "nginx", "compose.production.yaml", "make deploy", "make secrets"),
     ],
+    ("deployment", "none"): ["kubernetes"],
     ("ci", "github"): ["workflows/ci.yml", "dependabot.yml"],
     ("ci", "gitlab"): ["gitlab", "renovate.json"],
 }

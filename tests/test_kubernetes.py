@@ -1,0 +1,130 @@
+"""docs/kubernetes.md: its manifests are valid, and the image works with what they say."""
+
+import re
+import subprocess
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.support.answers import WAITING, name_of
+from tests.support.processes import wait_until
+from tests.support.project import Project
+
+KUBERNETES = "1.37"
+
+
+def manifests(project: Project) -> dict[str, dict]:
+    """Return the objects of docs/kubernetes.md, by kind."""
+    blocks = re.findall(
+        r"^```yaml\n(.*?)^```", project.read("docs/kubernetes.md"), re.MULTILINE | re.DOTALL
+    )
+    objects = [item for block in blocks for item in yaml.safe_load_all(block)]
+    return {item["kind"]: item for item in objects}
+
+
+@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+def test_the_manifests_are_valid_and_agree_with_the_project(bake_once, answers):
+    project = bake_once(deployment="none", **answers)
+    objects = manifests(project)
+    assert set(objects) == {"ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget"}
+    for item in objects.values():
+        kubernetes_validate.validate(item, KUBERNETES, strict=True)
+
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["Service"]["spec"]["selector"] == labels
+    assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    # The Secret that the page creates has the files that the settings name.
+    created = re.search(r"create secret generic app (.*)", project.read("docs/kubernetes.md"))[1]
+    for name, value in objects["ConfigMap"]["data"].items():
+        if name.endswith("_FILE"):
+            assert f"--from-file={value.rpartition('/')[2]}" in created.split()
+
+
+@pytest.mark.parametrize("slug", ["my_project", "a_b-c", "a" * 63])
+def test_the_namespace_is_a_valid_name(bake, slug):
+    text = bake(project_slug=slug, deployment="none").read("docs/kubernetes.md")
+    name = re.search(r"create namespace (.*)", text)[1]
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) and len(name) <= 63
+
+
+def options(project: Project, pod: dict, secrets: str) -> list[str]:
+    """Return the arguments of `docker run` for the first container of a pod."""
+    container = pod["containers"][0]
+    security = container["securityContext"]
+    assert security["readOnlyRootFilesystem"] and security["capabilities"] == {"drop": ["ALL"]}
+    words = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true"]
+    words += [f"--user={security['runAsUser']}", f"--network={project.stack}_default"]
+    for name, value in manifests(project)["ConfigMap"]["data"].items():
+        words.append(f"--env={name}={value}")
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    for mount in container["volumeMounts"]:
+        is_empty = "emptyDir" in volumes[mount["name"]]
+        folder = f"--tmpfs={mount['mountPath']}"
+        words.append(folder if is_empty else f"--volume={secrets}:{mount['mountPath']}:ro")
+    return [*words, project.stack, *container.get("args", [])]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("use_entrypoint", [True, False], ids=["entrypoint", "args"])
+def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, use_entrypoint):
+    project = make_stack(deployment="none", use_entrypoint=use_entrypoint)
+    project.run("make", "build")
+    project.compose("up", "--detach", "--wait", "db")
+    user, password, name = (
+        project.setting(f"POSTGRES_{part}") for part in ("USER", "PASSWORD", "DB")
+    )
+    # Kubernetes lets every user of a container read a Secret.
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o755)
+    for file, value in {
+        "secret_key": "for this test\n",
+        "database_url": f"postgres://{user}:{password}@db:5432/{name}\n",
+        "email_url": "",
+    }.items():
+        (secrets / file).write_text(value, encoding="utf-8")
+    objects = manifests(project)
+    job, deployment = (objects[kind]["spec"]["template"]["spec"] for kind in ("Job", "Deployment"))
+
+    def run(pod: dict, *words: str, **how) -> subprocess.CompletedProcess[str]:
+        return project.run(
+            *("docker", "run", *words, *options(project, pod, str(secrets))), timeout=60, **how
+        )
+
+    def logs() -> str:
+        return project.run("docker", "logs", container, check=False).stdout
+
+    container = run(deployment, "--detach", "--init").stdout.strip()
+    try:
+        # As replicas do that start before the Job has ended.
+        wait_until(lambda: "migrations are not applied" in logs(), 60, logs)
+        assert "Applying core.0001_initial... OK" in run(job, "--rm").stdout
+
+        def status(path: str, *headers: str) -> str:
+            script = (
+                "import http.client, sys\n"
+                "connection = http.client.HTTPConnection('127.0.0.1', 8000)\n"
+                "headers = dict(header.split(': ') for header in sys.argv[2:])\n"
+                "connection.request('GET', sys.argv[1], headers=headers)\n"
+                "print(connection.getresponse().status)\n"
+            )
+            command = ["docker", "exec", container, "python", "-c", script, path, *headers]
+            return project.run(*command, check=False).stdout.strip()
+
+        probes = deployment["containers"][0]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            path = probes[probe]["httpGet"]["path"]
+            wait_until(lambda path=path: status(path) == "200", 60, logs)
+        host = f"Host: {objects['ConfigMap']['data']['ALLOWED_HOSTS']}"
+        assert status("/", host, "X-Forwarded-Proto: https") == "200"
+        assert status("/", "Host: other.example.org", "X-Forwarded-Proto: https") == "400"
+        project.run("docker", "stop", "--time", "30", container)
+        stopped = ["docker", "inspect", "--format", "{{.State.ExitCode}}", container]
+        assert project.run(*stopped).stdout.strip() == "0"
+
+        (secrets / "secret_key").unlink()
+        refused = run(job, "--rm", check=False)
+        assert refused.returncode != 0 and "SECRET_KEY_FILE cannot be read" in refused.stdout
+    finally:
+        project.run("docker", "rm", "--force", "--volumes", container)
