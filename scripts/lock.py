@@ -19,13 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "templates" / "locks"
 OLDEST_PYTHON = {"5.2": "3.11", "6.1": "3.12"}
 # The questions that decide which packages a project needs.
-LOCKED = ("django_version", "postgres_driver", "use_redis")
+LOCKED = ("django_version", "postgres_driver", "use_redis", "media_storage")
+# Answers that need no package, and that no name of a lock has.
+NO_PACKAGE = (False, "volume")
 
 
 def combinations() -> dict[str, dict[str, str | bool]]:
     """Return each combination of answers to these questions, by the name of its lock.
 
-    A name is made of the answers, as in 5.2-psycopg-redis; of a yes, the name of its question.
+    A name is made of the answers, as in 5.2-psycopg-redis-s3; of a yes, the name of its question.
     """
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     choices = [
@@ -36,7 +38,7 @@ def combinations() -> dict[str, dict[str, str | bool]]:
         words = [
             name.removeprefix("use_") if answer is True else answer
             for name, answer in zip(LOCKED, answers, strict=True)
-            if answer is not False
+            if answer not in NO_PACKAGE
         ]
         found["-".join(words)] = dict(zip(LOCKED, answers, strict=True))
     return found

@@ -11,7 +11,7 @@ from tests.support.answers import CHOICES
 from tests.support.project import ROOT, Project
 
 # The questions on which the length of README.md depends.
-QUESTIONS = ("postgres_storage", "deployment", "ci")
+QUESTIONS = ("postgres_storage", "media_storage", "deployment", "ci")
 COMBINATIONS = [
     dict(zip(QUESTIONS, answers, strict=True))
     for answers in itertools.product(*(CHOICES[name] for name in QUESTIONS))

@@ -13,6 +13,8 @@ WORDS = {
     ("use_entrypoint", True): ["docker/app/entrypoint.sh"],
     ("base_image", "alpine"): ["alpine"],
     ("base_image", "slim"): ["slim-trixie", "useradd"],
+    ("media_storage", "volume"): ["/srv/media"],
+    ("media_storage", "s3"): ["boto3", "s3_bucket", "docs/uploads.md"],
     ("deployment", "compose"): [
         *("caddy", "nginx", "compose.production.yaml", "make deploy", "make secrets"),
     ],

@@ -43,7 +43,12 @@ PROJECT_NAME = {{ "%r" | format(cookiecutter.project_name) if '"' in cookiecutte
 DEBUG = env.bool("DEBUG", default=False)
 if not DEBUG:
     # None of these has a default that is safe in production.
+{%- if cookiecutter.media_storage == "s3" %}
+    names = ("SECRET_KEY", "ALLOWED_HOSTS", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+    missing = [name for name in names if not env(name, default="")]
+{%- else %}
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if not env(name, default="")]
+{%- endif %}
     if not (env("DATABASE_URL", default="") or env("POSTGRES_HOST", default="")):
         missing.append("DATABASE_URL or POSTGRES_HOST")
     if missing:
@@ -52,6 +57,9 @@ if not DEBUG:
 
 SECRET_KEY = env("SECRET_KEY", default="for-development-only")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+{%- if cookiecutter.media_storage == "s3" %}
+TESTING = sys.argv[1:2] == ["test"] or "pytest" in sys.modules
+{%- endif %}
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -190,7 +198,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_DISABLE_ACCESS_LOG = True
 # Off in tests: `client.login()` has no request, which axes needs.
-AXES_ENABLED = sys.argv[1:2] != ["test"] and "pytest" not in sys.modules
+AXES_ENABLED = {% if cookiecutter.media_storage == "s3" %}not TESTING{% else %}sys.argv[1:2] != ["test"] and "pytest" not in sys.modules{% endif %}
 
 
 # Security: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/security/
@@ -241,7 +249,12 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "{{ cookiecutter.timezone }}"
 
 
+{% if cookiecutter.media_storage == "s3" -%}
+# Static files, which the production image contains, and files that users upload: in a bucket. Tests,
+# and development without S3_BUCKET, use a folder: docs/uploads.md
+{%- else -%}
 # Static files, which the production image contains, and files that users upload, in a volume
+{%- endif %}
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -249,6 +262,54 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_AUTOREFRESH = DEBUG
 MEDIA_URL = "media/"
 MEDIA_ROOT = env("MEDIA_ROOT", default=BASE_DIR.parent / "media")
+{%- if cookiecutter.media_storage == "s3" %}
+
+uploads = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+if (bucket := env("S3_BUCKET", default="")) and not TESTING:
+    region = env("S3_REGION", default="") or "us-east-1"
+    # Empty for AWS, where the bucket is part of the host name.
+    endpoint = env("S3_ENDPOINT_URL", default="").rstrip("/")
+    scheme, _, host = endpoint.partition("://")
+    if endpoint and (scheme not in ("https", "http") or host.startswith(f"{bucket}.")):
+        raise SystemExit(
+            f"S3_ENDPOINT_URL is {endpoint}: write the address of the service, with https:// and "
+            "without the name of the bucket."
+        )
+    keys = {name: env(f"S3_{name.upper()}", default="") for name in ("access_key", "secret_key")}
+    if not all(keys.values()):
+        raise SystemExit("S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY: see docs/uploads.md.")
+    uploads = {
+        "BACKEND": "core.uploads.UploadStorage",
+        "OPTIONS": {
+            "endpoint_url": endpoint or f"https://s3.{region}.amazonaws.com",
+            "addressing_style": "path" if endpoint else "virtual",
+            "region_name": region,
+            "bucket_name": bucket,
+            **keys,
+        },
+    }
+    MIDDLEWARE.append("core.uploads.StoreErrorMiddleware")
+    # Pages may show images, audio and video from this bucket.
+    source = f"{endpoint}/{bucket}/" if endpoint else f"https://{bucket}.s3.{region}.amazonaws.com/"
+{%- if cookiecutter.django_version == "5.2" %}
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(source)
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["media-src"] = [SELF, source]
+{%- else %}
+    SECURE_CSP["img-src"].append(source)
+    SECURE_CSP["media-src"] = [CSP.SELF, source]
+{%- endif %}
+
+STORAGES = {
+    "default": uploads,
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if not DEBUG:
+    STORAGES["staticfiles"] = {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
+        # Outside of the folder that is served: nobody needs a list of all files.
+        "OPTIONS": {"manifest_storage": FileSystemStorage(location=BASE_DIR)},
+    }
+{%- else %}
 
 if not DEBUG:
     STORAGES = {
@@ -259,6 +320,7 @@ if not DEBUG:
             "OPTIONS": {"manifest_storage": FileSystemStorage(location=BASE_DIR)},
         },
     }
+{%- endif %}
 
 
 # Mail: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/email/

@@ -14,6 +14,9 @@ def read_secret_key(**environment):
     """Return SECRET_KEY, or the message of the process that cannot start."""
     # Empty values hide those of the .env of this machine.
     names = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "POSTGRES_HOST"]
+{%- if cookiecutter.media_storage == "s3" %}
+    names += ["S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"]
+{%- endif %}
     return subprocess.run(
         [sys.executable, "-c", "from config import settings; print(settings.SECRET_KEY)"],
         cwd=settings.BASE_DIR,
@@ -27,7 +30,12 @@ def read_secret_key(**environment):
 
 class SettingsTests(SimpleTestCase):
     def test_production_names_all_that_are_missing(self):
+{%- if cookiecutter.media_storage == "s3" %}
+        missing = "SECRET_KEY, ALLOWED_HOSTS, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY, "
+        missing += "DATABASE_URL or POSTGRES_HOST"
+{%- else %}
         missing = "SECRET_KEY, ALLOWED_HOSTS, DATABASE_URL or POSTGRES_HOST"
+{%- endif %}
         message = f"With DEBUG off, set {missing}: see docs/troubleshooting.md."
         self.assertEqual(read_secret_key(), message)
 
