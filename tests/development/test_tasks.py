@@ -40,3 +40,9 @@ def test_the_line_that_make_prints_works_in_a_shell(stack, target):
     process = stack.run("sh", "-c", f"{line.strip()} || exit 1; echo still here")
 
     assert process.stdout.endswith("still here\n")
+
+
+def test_a_task_builds_the_image_that_a_fresh_clone_lacks(stack):
+    stack.run("docker", "image", "rm", "--force", f"{stack.stack}:development")
+
+    assert "No migrations to apply" in stack.run("make", "migrate").stdout
