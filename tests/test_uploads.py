@@ -248,7 +248,19 @@ def test_a_browser_shows_images_and_runs_no_script_of_an_upload(project, python_
         server.end()
 
 
-# A site in production
+# Containers
+
+
+@pytest.mark.stack
+def test_a_stack_in_development_keeps_uploads_in_the_folder(start_stack):
+    project = start_stack(media_storage="s3", postgres_storage="bind_mount")
+    script = SAVE + "print(storage.save('a.txt', ContentFile(b'a')))"
+    shell = ("exec", "-T", "app", "python", "manage.py", "shell", "-v0", "-c", script)
+    name = project.compose(*shell).stdout.strip()
+    assert (project.path / "media" / name).read_bytes() == b"a"
+    assert project.get(f"/media/{name}") == (200, "a")
+    # Production's settings, with a bucket.
+    assert "no issues" in project.run("make", "check").stdout
 
 
 @pytest.fixture(scope="module")
@@ -338,19 +350,25 @@ def test_a_store_that_is_away_fails_uploads_only(site, remote):
 
 
 @pytest.mark.stack
-def test_uploads_that_wait_for_a_store_block_no_other_page(site, remote):
+def test_a_store_that_hangs_does_not_block_other_pages(site, remote):
+    """There are 16 threads: two containers with two processes of four."""
     process = remote.server.process
     process.send_signal(signal.SIGSTOP)
-    with ThreadPoolExecutor(6) as pool:
-        uploads = [pool.submit(upload, site, b"late") for _ in range(6)]
-        try:
-            for _ in range(5):
-                assert site.request("/health/ready").status == 200
-                assert site.request("/").status == 200
-            assert not any(upload.done() for upload in uploads)
-        finally:
+    try:
+        with ThreadPoolExecutor(32) as pool:
+            # Enough for each process to notice.
+            lost = list(pool.map(upload, [site] * 24, [b"lost"] * 24))
+            assert {answer.status for answer in lost} == {503}
+            waiting = [pool.submit(upload, site, b"late") for _ in range(32)]
+            site.wait_until(lambda: site.logs("app").count("another request is trying it") >= 28)
+            for path in ("/", "/health/ready"):
+                assert site.request(path).status == 200
             process.send_signal(signal.SIGCONT)
-        assert {upload.result().status for upload in uploads} == {200}
+            assert {future.result().status for future in waiting} <= {200, 503}
+    finally:
+        process.send_signal(signal.SIGCONT)
+    # Each process tries the store again.
+    assert {upload(site, b"after").status for _ in range(20)} == {200}
 
 
 @pytest.mark.stack
