@@ -101,14 +101,16 @@ def manage(project, python_for, store) -> Callable[..., subprocess.CompletedProc
 
 @pytest.mark.openssl
 def test_its_own_tests_pass_and_use_no_bucket(manage, store):
+    before = store.names()
     assert re.search(r"^OK", manage("test").stdout, re.MULTILINE)
-    assert store.names() == []
+    assert store.names() == before
 
 
 @pytest.mark.openssl
 def test_the_check_leaves_nothing_behind(manage, store):
+    before = store.names()
     assert manage("check_uploads").stdout == f"Uploads work, in uploads at {store.url}.\n"
-    assert store.names() == []
+    assert store.names() == before
 
 
 WRONG = {
@@ -172,6 +174,16 @@ def test_a_url_works_for_some_minutes_and_only_as_it_was_signed(manage, store):
 
 
 @pytest.mark.openssl
+def test_aws_needs_a_region_instead_of_an_address(manage):
+    script = SAVE + "from config import settings; print(storage.url('a.png'));"
+    script += "print(settings.CONTENT_SECURITY_POLICY['DIRECTIVES']['img-src'][-1])"
+    words = ("shell", "-v0", "-c", script)
+    url, source = manage(*words, S3_ENDPOINT_URL="", S3_REGION="eu-west-1").stdout.split()
+    assert source == "https://uploads.s3.eu-west-1.amazonaws.com/"
+    assert url.startswith(f"{source}a.png?")
+
+
+@pytest.mark.openssl
 def test_files_of_one_name_are_all_kept_also_at_the_same_time(manage, store):
     script = SAVE + "from concurrent.futures import ThreadPoolExecutor\n"
     script += "save = lambda n: storage.save('a/same.txt', ContentFile(str(n).encode()))\n"
@@ -199,6 +211,29 @@ def test_a_folder_of_uploads_is_copied_under_the_same_names_and_once(manage, sto
         "CommandError: In the bucket with another size, not copied: empty",
     ]
     assert store.bucket.joinpath("empty").read_bytes() == b"newer"
+
+
+@pytest.mark.openssl
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_copy_that_was_interrupted_is_completed_by_the_next(
+    project, python_for, manage, store, tmp_path, stop, status
+):
+    for number in range(20):
+        (tmp_path / f"{stop.name}-{number}").write_bytes(os.urandom(1000) * 9000)
+    command = (python_for(media_storage="s3"), "manage.py", "copy_uploads", str(tmp_path))
+    environment = variables(store, PYTHONUNBUFFERED="1")
+    copy = project.start(*command, env=environment, cwd="app")
+    copy.wait_for(f"{stop.name}-1\n")
+    copy.process.send_signal(stop)
+    assert copy.end() == status
+    if stop == signal.SIGINT:
+        assert copy.printed().splitlines()[-1] == "CommandError: Interrupted: run it again."
+
+    printed = manage("copy_uploads", str(tmp_path)).stdout
+    copied, kept = map(int, re.search(r"(\d+) files copied, (\d+) were", printed).groups())
+    assert kept >= 1 and copied >= 1 and copied + kept == 20
+    for file in tmp_path.iterdir():
+        assert (store.bucket / file.name).read_bytes() == file.read_bytes()
 
 
 def test_development_needs_no_store(project, python_for):
