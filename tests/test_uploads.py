@@ -369,8 +369,8 @@ def test_a_store_that_is_away_fails_uploads_only(site, remote):
     try:
         answer = upload(site, b"lost")
         assert answer.status == 503
-        assert answer.text == "The file store does not answer. Please try again in a minute.\n"
-        (line,) = [line for line in site.logs("app").splitlines() if "Uploads: " in line]
+        assert answer.text == "Uploaded files cannot be reached. Please try again in a minute.\n"
+        (line,) = [line for line in site.logs("app").splitlines() if "Connection refused" in line]
         assert line.endswith(
             f"Uploads: {remote.url} does not answer: [Errno 111] Connection refused. "
             "If that lasts, correct S3_ENDPOINT_URL."
@@ -427,7 +427,6 @@ def test_a_release_checks_the_bucket_before_anything_changes(site, remote):
     secret = site.path / "secrets/s3_secret_key"
     running = site.compose("ps", "--quiet").stdout
     changes = [(site.path / ".env", "S3_BUCKET=uploads", "S3_BUCKET=other", "has no bucket other")]
-    changes += [(secret, remote.secret, "wrong", "S3_SECRET_KEY does not belong to S3_ACCESS_KEY")]
     changes += [(secret, remote.secret, "", "With DEBUG off, set S3_SECRET_KEY")]
     for file, right, wrong, reason in changes:
         text = file.read_text()
