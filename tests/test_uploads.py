@@ -120,13 +120,31 @@ WRONG = {
         {"S3_BUCKET": "other"},
         "{url} has no bucket other: create it, or correct S3_BUCKET",
     ),
-    "name of a bucket": ({"S3_BUCKET": "a b"}, 'Invalid bucket name "a b"'),
+    "name of a bucket": ({"S3_BUCKET": "a b"}, "S3_BUCKET cannot be 'a b': see docs/uploads.md"),
+    "region": ({"S3_REGION": "eu west"}, "S3_REGION cannot be 'eu west': see docs/uploads.md"),
     "port": ({"S3_ENDPOINT_URL": "https://127.0.0.1:9"}, "https://127.0.0.1:9 does not answer: "),
     "host": ({"S3_ENDPOINT_URL": "https://store.invalid"}, "correct S3_ENDPOINT_URL"),
-    "no scheme": ({"S3_ENDPOINT_URL": "127.0.0.1:9"}, "S3_ENDPOINT_URL is 127.0.0.1:9: write "),
+    "no scheme": ({"S3_ENDPOINT_URL": "127.0.0.1:9"}, "S3_ENDPOINT_URL cannot be '127.0.0.1:9': "),
     "bucket in the host": (
         {"S3_ENDPOINT_URL": "https://uploads.store.example"},
-        "without the name of the bucket",
+        "write it without the bucket",
+    ),
+    "bucket in the path": (
+        {"S3_ENDPOINT_URL": "https://store.example/uploads/"},
+        "write it without the bucket",
+    ),
+    "http in production": (
+        {
+            "DEBUG": "false",
+            "ALLOWED_HOSTS": "a.example",
+            "POSTGRES_HOST": "db",
+            "S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        },
+        "S3_ENDPOINT_URL cannot be 'http://127.0.0.1:9': see docs/uploads.md",
+    ),
+    "no authority": (
+        {"AWS_CA_BUNDLE": "/app/none.pem"},
+        "AWS_CA_BUNDLE is '/app/none.pem', a file that does not exist",
     ),
     "authority": ({"AWS_CA_BUNDLE": "/etc/hostname"}, "The certificate of {url} is not trusted: "),
     "no key": ({"S3_ACCESS_KEY": ""}, "S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY"),
@@ -207,10 +225,33 @@ def test_a_folder_of_uploads_is_copied_under_the_same_names_and_once(manage, sto
     process = manage("copy_uploads", tmp_path, check=False)
     assert process.returncode == 1
     assert process.stdout.splitlines() == [
-        "0 files copied, 4 were in the bucket.",
-        "CommandError: In the bucket with another size, not copied: empty",
+        "0 files copied, 3 were in the bucket.",
+        "CommandError: Not copied: empty is in the bucket with another size",
     ]
     assert store.bucket.joinpath("empty").read_bytes() == b"newer"
+
+
+@pytest.mark.openssl
+def test_a_file_that_cannot_be_copied_is_named(manage, store, tmp_path):
+    (tmp_path / "folder").mkdir()
+    process = manage("copy_uploads", tmp_path, check=False)
+    assert process.returncode == 1
+    assert f"There is no file in {tmp_path}: is the name of the volume right?" in process.stdout
+
+    (tmp_path / "z.txt").write_bytes(b"z")
+    (tmp_path / "folder" / "linked").symlink_to("/etc")
+    (tmp_path / "linked.txt").symlink_to("/etc/hostname")
+    Path(os.fsdecode(bytes(tmp_path) + b"/bad\xff.txt")).write_bytes(b"bad")
+    process = manage("copy_uploads", tmp_path, check=False)
+    assert process.returncode == 1
+    *_, copied, refused = process.stdout.splitlines()
+    assert copied == "1 files copied, 0 were in the bucket."
+    assert refused.removeprefix("CommandError: Not copied: ").split("; ") == [
+        r"bad\xff.txt is no name in UTF-8",
+        "folder/linked is no regular file",
+        "linked.txt is no regular file",
+    ]
+    assert store.bucket.joinpath("z.txt").read_bytes() == b"z"
 
 
 @pytest.mark.openssl

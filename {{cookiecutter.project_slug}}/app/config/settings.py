@@ -6,6 +6,9 @@ passes the variables of .env; without Docker this module reads that file itself.
 See https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/ref/settings/
 """
 
+{% if cookiecutter.media_storage == "s3" -%}
+import re
+{% endif -%}
 import sys
 from pathlib import Path
 
@@ -30,7 +33,7 @@ class Env(environ.FileAwareEnv):
         """Return a value without the newline at the end of most files."""
         try:
             value = super().get_value(var, *args, **kwargs)
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise SystemExit(f"{var}_FILE cannot be read: {error}") from error
         return value.rstrip("\r\n") if isinstance(value, str) else value
 
@@ -269,12 +272,18 @@ if (bucket := env("S3_BUCKET", default="")) and not TESTING:
     region = env("S3_REGION", default="") or "us-east-1"
     # Empty for AWS, where the bucket is part of the host name.
     endpoint = env("S3_ENDPOINT_URL", default="").rstrip("/")
-    scheme, _, host = endpoint.partition("://")
-    if endpoint and (scheme not in ("https", "http") or host.startswith(f"{bucket}.")):
-        raise SystemExit(
-            f"S3_ENDPOINT_URL is {endpoint}: write the address of the service, with https:// and "
-            "without the name of the bucket."
-        )
+    for name, value, pattern in (
+        ("S3_BUCKET", bucket, r"[\w.-]{3,63}"),
+        ("S3_REGION", region, r"[a-z0-9-]+"),
+        # A browser loads nothing from http:// into a page of https://.
+        ("S3_ENDPOINT_URL", endpoint, rf"(https{'?' if DEBUG else ''}://[\w.:\[\]-]+(/\S+)?)?"),
+    ):
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise SystemExit(f"{name} cannot be {value!r}: see docs/uploads.md.")
+    if endpoint.partition("://")[2].startswith(f"{bucket}.") or endpoint.endswith(f"/{bucket}"):
+        raise SystemExit(f"S3_ENDPOINT_URL is {endpoint}: write it without the bucket.")
+    if (bundle := env("AWS_CA_BUNDLE", default=None)) is not None and not Path(bundle).is_file():
+        raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist in the container.")
     keys = {name: env(f"S3_{name.upper()}", default="") for name in ("access_key", "secret_key")}
     if not all(keys.values()):
         raise SystemExit("S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY: see docs/uploads.md.")
