@@ -283,7 +283,7 @@ if (bucket := env("S3_BUCKET", default="")) and not TESTING:
     if endpoint.partition("://")[2].startswith(f"{bucket}.") or endpoint.endswith(f"/{bucket}"):
         raise SystemExit(f"S3_ENDPOINT_URL is {endpoint}: write it without the bucket.")
     if (bundle := env("AWS_CA_BUNDLE", default=None)) is not None and not Path(bundle).is_file():
-        raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist in the container.")
+        raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist there.")
     keys = {name: env(f"S3_{name.upper()}", default="") for name in ("access_key", "secret_key")}
     if not all(keys.values()):
         raise SystemExit("S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY: see docs/uploads.md.")
