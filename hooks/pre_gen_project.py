@@ -155,6 +155,20 @@ def timezone_problem(timezone: str) -> str | None:
     return f"timezone {shown(timezone)} {reason}: try {suggestion!r}"
 
 
+def combination_problems(answers: dict) -> list[str]:
+    """Return which answers do not work together, one line each."""
+    needed = {
+        "use_wait_for_db": (True, "Swarm starts services in no order, so each has to wait itself"),
+        "media_storage": ("s3", "a volume is on one node, and the others do not have its files"),
+        "postgres_storage": ("named_volume", "Docker creates it on the node of the database"),
+    }
+    return [
+        f"deployment 'swarm' needs {name}={str(answer).lower()}: {reason}"
+        for name, (answer, reason) in needed.items()
+        if answers["deployment"] == "swarm" and answers[name] != answer
+    ]
+
+
 def problems(answers: dict[str, str]) -> list[str]:
     """Return every problem of the answers, one line each."""
     found = [
@@ -164,7 +178,7 @@ def problems(answers: dict[str, str]) -> list[str]:
         description_problem(answers["description"]),
         timezone_problem(answers["timezone"]),
     ]
-    return [problem for problem in found if problem]
+    return [problem for problem in found if problem] + combination_problems(answers)
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.support.answers import CHOICES
+from tests.support.answers import CHOICES, DEFAULTS, PRE_GEN
 from tests.support.project import ROOT, Project
 
 # The questions on which the length of README.md depends.
@@ -15,8 +15,9 @@ QUESTIONS = ("postgres_storage", "media_storage", "deployment", "ci")
 COMBINATIONS = [
     dict(zip(QUESTIONS, answers, strict=True))
     for answers in itertools.product(*(CHOICES[name] for name in QUESTIONS))
+    if not PRE_GEN.combination_problems(DEFAULTS | dict(zip(QUESTIONS, answers, strict=True)))
 ]
-PARAMETERS = ("FILE=backups/a", "DB=a", "TO=19")
+PARAMETERS = ("FILE=backups/a", "DB=a", "TO=19", "N=2")
 
 
 @pytest.fixture(params=COMBINATIONS, ids=lambda answers: "-".join(map(str, answers.values())))

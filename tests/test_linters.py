@@ -20,7 +20,7 @@ TOOLS = {
         f"yamllint --strict --config-file {ROOT}/tests/yamllint.yaml",
         r".*\.ya?ml",
     ),
-    "schema of Compose": (f"{SCHEMA}compose-spec", r"compose.*\.yaml"),
+    "schema of Compose": (f"{SCHEMA}compose-spec", r"(compose.*|stack)\.yaml"),
     "schema of GitHub": (f"{SCHEMA}github-workflows", r"\.github/workflows/ci\.yml"),
     "schema of Dependabot": (f"{SCHEMA}dependabot", r"\.github/dependabot\.yml"),
     "schema of GitLab": (f"{SCHEMA}gitlab-ci --data-transform gitlab-ci", r"\.gitlab-ci\.yml"),

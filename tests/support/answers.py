@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from pathlib import Path
 
 import yaml
@@ -24,8 +25,22 @@ WAITING = [
     for command in (True, False)
     for script in (True, False)
 ]
-# Every pair of answers to two questions is in at least one of these.
-PAIRS = [dict(zip(ANSWERS, answers, strict=True)) for answers in AllPairs(ANSWERS.values())]
+# The hook that refuses answers.
+PRE_GEN = types.ModuleType("pre_gen_project")
+source = (ROOT / "hooks/pre_gen_project.py").read_text(encoding="utf-8")
+exec(source.replace("{{ cookiecutter | tojson }}", "{}"), PRE_GEN.__dict__)  # noqa: S102
+
+
+def is_possible(answers: list) -> bool:
+    """Return whether the first answers are accepted, with the defaults for the others."""
+    return not PRE_GEN.combination_problems(DEFAULTS | dict(zip(ANSWERS, answers, strict=False)))
+
+
+# Every pair of answers to two questions that is possible is in at least one of these.
+PAIRS = [
+    dict(zip(ANSWERS, answers, strict=True))
+    for answers in AllPairs(ANSWERS.values(), filter_func=is_possible)
+]
 PRESETS = sorted(ROOT.glob("presets/*.yaml"))
 
 # psycopg2 from source needs a compiler and libpq's headers: the stack tests build it in the image.

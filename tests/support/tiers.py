@@ -15,6 +15,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 IMAGES = {
     "alpine": ("python:3.14-alpine", "docker pull python:3.14-alpine"),
     "rootless": ("rootless-engines", "run .ci/rootless-engines"),
+    "swarm": ("swarm-nodes", "run .ci/swarm-nodes"),
 }
 HISTORY = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "--is-shallow-repository"]
 # Tiers named after the program that they need.
@@ -27,6 +28,7 @@ TIERS = (
     "actionlint",
     "alpine",
     "rootless",
+    "swarm",
     "index",
     "plots",
 )

@@ -5,6 +5,10 @@
 # the script in the container stops at the end of it, whatever ended this one.
 set -eu
 cd "$(dirname "$0")/.."
+{%- if cookiecutter.deployment == "swarm" %}
+# On a manager of the swarm, the live database is that of the stack.
+! grep -qs '^STACK=' .env || exec sh scripts/stack_db.sh "$@"
+{%- endif %}
 script=$1
 shift
 

@@ -31,7 +31,7 @@ SQL
 }
 
 # Held until the last process of this restore has ended.
-exec 9> /tmp/restore.lock
+exec 9> {{ '/var/run/postgresql' if cookiecutter.deployment == 'swarm' else '/tmp' }}/restore.lock
 if [ "${1:-}" = --drop-leftover ]; then
   ! flock -n 9 || drop_leftover
   exit
