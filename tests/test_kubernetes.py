@@ -23,9 +23,18 @@ def manifests(project: Project) -> dict[str, dict]:
     return {item["kind"]: item for item in objects}
 
 
-@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+SWARM = {"deployment": "swarm", "media_storage": "s3"}
+PROJECTS = [{"deployment": "none", **answers} for answers in WAITING]
+PROJECTS += [
+    {"deployment": "none", "media_storage": "s3"},
+    SWARM,
+    SWARM | {"use_entrypoint": False},
+]
+
+
+@pytest.mark.parametrize("answers", PROJECTS, ids=name_of)
 def test_the_manifests_are_valid_and_agree_with_the_project(bake_once, answers):
-    project = bake_once(deployment="none", **answers)
+    project = bake_once(**answers)
     objects = manifests(project)
     assert set(objects) == {"ConfigMap", "Job", "Deployment", "Service", "PodDisruptionBudget"}
     for item in objects.values():
@@ -67,9 +76,13 @@ def options(project: Project, pod: dict, secrets: str) -> list[str]:
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("use_entrypoint", [True, False], ids=["entrypoint", "args"])
-def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, use_entrypoint):
-    project = make_stack(deployment="none", use_entrypoint=use_entrypoint)
+@pytest.mark.parametrize(
+    "answers",
+    [{"deployment": "none"}, {"deployment": "none", "use_entrypoint": False}, SWARM],
+    ids=name_of,
+)
+def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, answers):
+    project = make_stack(**answers)
     project.run("make", "build")
     project.compose("up", "--detach", "--wait", "db")
     user, password, name = (
@@ -82,6 +95,7 @@ def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, use_entry
         "secret_key": "for this test\n",
         "database_url": f"postgres://{user}:{password}@db:5432/{name}\n",
         "email_url": "",
+        "s3_secret_key": "unused",
     }.items():
         (secrets / file).write_text(value, encoding="utf-8")
     objects = manifests(project)

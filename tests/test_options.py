@@ -19,7 +19,7 @@ WORDS = {
     ("deployment", "swarm"): ["stack.yaml", "swarm", "make scale", "make rollback", "overlay"],
     # Of both.
     ("deployment", ("compose", "swarm")): ["caddy", "nginx", "make deploy", "make secrets"],
-    ("deployment", "none"): ["kubernetes"],
+    ("deployment", ("swarm", "none")): ["kubernetes.md"],
     ("ci", "github"): ["workflows/ci.yml", "dependabot.yml"],
     ("ci", "gitlab"): ["gitlab", "renovate.json"],
 }
