@@ -224,10 +224,10 @@ def test_a_folder_of_uploads_is_copied_under_the_same_names_and_once(manage, sto
     store.bucket.joinpath("empty").write_bytes(b"newer")
     process = manage("copy_uploads", tmp_path, check=False)
     assert process.returncode == 1
-    assert process.stdout.splitlines() == [
+    assert set(process.stdout.splitlines()) == {
         "0 files copied, 3 were in the bucket.",
         "CommandError: Not copied: empty is in the bucket with another size",
-    ]
+    }
     assert store.bucket.joinpath("empty").read_bytes() == b"newer"
 
 
@@ -244,9 +244,9 @@ def test_a_file_that_cannot_be_copied_is_named(manage, store, tmp_path):
     Path(os.fsdecode(bytes(tmp_path) + b"/bad\xff.txt")).write_bytes(b"bad")
     process = manage("copy_uploads", tmp_path, check=False)
     assert process.returncode == 1
-    *_, copied, refused = process.stdout.splitlines()
-    assert copied == "1 files copied, 0 were in the bucket."
-    assert refused.removeprefix("CommandError: Not copied: ").split("; ") == [
+    assert "1 files copied, 0 were in the bucket.\n" in process.stdout
+    (refused,) = re.findall(r"^CommandError: Not copied: (.*)", process.stdout, re.MULTILINE)
+    assert refused.split("; ") == [
         r"bad\xff.txt is no name in UTF-8",
         "folder/linked is no regular file",
         "linked.txt is no regular file",
