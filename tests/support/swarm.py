@@ -32,10 +32,11 @@ class Swarm:
         self.nodes = {f"node{number}": f"{self.name}-node{number}" for number in (1, 2, 3)}
         self.ports = ports
 
-    def outside(self, *words: object, check: bool = True) -> str:
-        """Run docker on the engine of this machine; return what it prints."""
+    def outside(self, *words: object, check: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run docker on the engine of this machine, unless env names another; return what it prints."""
         process = subprocess.run(
             ["docker", *map(str, words)],
+            env=os.environ | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,17 +57,7 @@ class Swarm:
 
     def docker(self, *words: object, node: str = "node1", check: bool = True) -> str:
         """Run docker on a node; return what it prints."""
-        process = subprocess.run(
-            ["docker", *map(str, words)],
-            env=os.environ | self.host(node),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert not check or process.returncode == 0, f"{words}\n{process.stdout}"
-        return process.stdout.strip()
+        return self.outside(*words, check=check, env=self.host(node))
 
     def wait_for_engine(self, node: str) -> None:
         """Return when the engine of a node answers."""
