@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs on the host: run a script of docker/db in the container of the live database.
+# Runs on the host: run a script of docker/db in the container of the live database{% if cookiecutter.deployment == "compose" %}, or in production, where
+# it can, in that of backup{% endif %}.
 #   sh scripts/db.sh backup
 # `docker exec` leaves a command running when it is interrupted itself. So this holds a pipe open, and
 # the script in the container stops at the end of it, whatever ended this one.
@@ -19,21 +20,46 @@ db=$(docker compose ps --quiet db)
   exit 1
 }
 
-folder=$(mktemp -d)
-mkfifo "$folder/pipe"
-# With job control the client has a process group of its own, and Ctrl-C does not reach it.
-! (: < /dev/tty) 2> /dev/null || set -m
-docker exec --interactive ${LOCK_TIMEOUT:+--env "LOCK_TIMEOUT=$LOCK_TIMEOUT"} "$db" \
-  sh /scripts/until_input_ends.sh "/scripts/$script.sh" "$@" < "$folder/pipe" &
-client=$!
-set +m
-exec 3> "$folder/pipe"
-rm -r "$folder"
-trap 'exec 3>&-' HUP INT TERM
+run_in() { # CONTAINER SCRIPT ARGUMENTS
+  container=$1
+  inside=$2
+  shift 2
+  folder=$(mktemp -d)
+  mkfifo "$folder/pipe"
+  # With job control the client has a process group of its own, and Ctrl-C does not reach it.
+  ! (: < /dev/tty) 2> /dev/null || set -m
+  docker exec --interactive ${LOCK_TIMEOUT:+--env "LOCK_TIMEOUT=$LOCK_TIMEOUT"} "$container" \
+    sh /scripts/until_input_ends.sh "/scripts/$inside.sh" "$@" < "$folder/pipe" &
+  client=$!
+  set +m
+  exec 3> "$folder/pipe"
+  rm -r "$folder"
+  trap 'exec 3>&-' HUP INT TERM
+  # A signal ends `wait`, but not the client, which shows what the script does about it.
+  while :; do
+    status=0
+    wait "$client" || status=$?
+    kill -0 "$client" 2> /dev/null || return "$status"
+  done
+}
+{%- if cookiecutter.deployment == "compose" %}
 
-# A signal ends `wait`, but not the client, which shows what the script does about it.
-while :; do
-  status=0
-  wait "$client" || status=$?
-  kill -0 "$client" 2> /dev/null || exit "$status"
-done
+backup=$(docker compose ps --quiet backup 2> /dev/null) || backup=''
+if [ -z "$backup" ]; then
+  [ "$script" != drill ] || {
+    echo 'The service backup of production is not running. Start it with: docker compose up --detach backup' >&2
+    exit 1
+  }
+  run_in "$db" "$script" "$@" || exit
+elif [ "$script" = restore ]; then
+  run_in "$backup" offsite fetch "${1:-}" || exit
+  run_in "$db" restore "$@" || exit
+{%- if cookiecutter.media_storage == "volume" %}
+  run_in "$backup" restore_uploads "$1" || exit
+{%- endif %}
+else
+  run_in "$backup" "$script" "$@" || exit
+fi
+{%- else %}
+run_in "$db" "$script" "$@"
+{%- endif %}

@@ -1,9 +1,14 @@
 #!/bin/sh
-# Runs in the container of db: back up the database into backups/, complete and readable or not at all.
+# Runs in the container of {% if cookiecutter.deployment == "none" %}db{% else %}db, or in production of backup{% endif %}: back up the database into backups/, complete and
+# readable or not at all.
 #   sh scripts/db.sh backup [KEEP]
 # A backup is a folder: data/ is the database as pg_dump writes it, roles.sql has the server's roles
 # and their passwords, about.txt says what is in it, and SHA256SUMS shows whether a copy is complete.
-# With KEEP, a number, only so many of the newest backups stay. LOCK_TIMEOUT is in seconds.
+{%- if cookiecutter.deployment == "compose" and cookiecutter.media_storage == "volume" %}
+# In production, media/ is the uploads.
+{%- endif %}
+# With KEEP, a number, only so many of the newest backups stay.{% if cookiecutter.deployment != "none" %} With --days KEEP, backups of the last
+# KEEP days stay, too.{% endif %} LOCK_TIMEOUT is in seconds.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /scripts/common.sh
 
@@ -12,6 +17,13 @@ fail() {
   exit 1
 }
 
+{% if cookiecutter.deployment != "none" -%}
+days=''
+if [ "${1:-}" = --days ]; then
+  days=yes
+  shift
+fi
+{% endif -%}
 keep=${1:-}
 case $keep in
   *[!0-9]* | 0*) fail "KEEP is a whole number from 1 on, not '$keep'." ;;
@@ -54,8 +66,19 @@ with_progress Dumping "$size" pg_dump --format=directory --jobs="$jobs" --compre
 # Reads every byte of the dump. Only a restore shows that it can be restored.
 pg_restore --file=/dev/null "$partial/data" || fail 'the dump cannot be read back.'
 printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$size" > "$partial/about.txt"
+{%- if cookiecutter.deployment == "compose" and cookiecutter.media_storage == "volume" %}
+# After the database, so that each file of a row is there. A file that is in the backup before, too, takes
+# no space: both have a hard link to it. rsync exits with 24 if files were deleted meanwhile.
+if [ -d /srv/media ]; then
+  before=/backups/$(newest_backup | cut -d ' ' -f 2)/media
+  [ -d "$before" ] || before=$partial
+  status=0
+  rsync --recursive --links --times --link-dest="$before" /srv/media/ "$partial/media/" || status=$?
+  [ "$status" = 0 ] || [ "$status" = 24 ] || fail 'the uploads cannot be copied; the reason is above.'
+fi
+{%- endif %}
 (cd "$partial" && find data roles.sql about.txt -type f -exec sha256sum {} + > SHA256SUMS)
-find "$partial" -type f -exec sync {} +
+sync --file-system "$partial"
 # As root in the container, the files would be root's on the host.
 chown -R "$(stat -c %u:%g /backups)" "$partial"
 
@@ -77,7 +100,11 @@ echo "Made backups/$name ($(du -sh "/backups/$name" | cut -f 1))"
 # Only what has the name and the contents of a backup of this database is removed, never the new one.
 [ -z "$keep" ] ||
   grep -lxF "database=$POSTGRES_DB" "/backups/$POSTGRES_DB"-[0-9]*T[0-9]*Z-pg*/about.txt |
-  grep -vF "/$name/" | sort -r | tail -n "+$keep" | while read -r about; do
+  grep -vF "/$name/" | sort -r | tail -n "+$keep" |
+{%- if cookiecutter.deployment != "none" %}
+  awk -v kept="${days:+/backups/$POSTGRES_DB-$(date -u -d "$keep days ago" +%Y%m%dT%H%M%SZ)}" 'kept == "" || $0 < kept' |
+{%- endif %}
+  while read -r about; do
     rm -r "${about%/about.txt}"
     name=${about%/about.txt}
     echo "Removed ${name#/}"

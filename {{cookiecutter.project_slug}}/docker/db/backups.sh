@@ -13,6 +13,9 @@ SELECT format(E'%s\treplaced by a restore\tdatabase %s\tto delete it: make drop-
               CASE WHEN datname ~ '^[\w-]+$' THEN datname ELSE quote_literal(datname) END)
 FROM pg_database WHERE datname ~ '_before_[0-9]{8}_[0-9]{6}$' ORDER BY datname;
 SQL
+{%- if cookiecutter.deployment != "none" %}
+  [ -z "${BACKUP_REPOSITORY:-}" ] || sh /scripts/offsite.sh list
+{%- endif %}
   exit
 fi
 

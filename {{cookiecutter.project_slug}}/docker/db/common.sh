@@ -10,6 +10,11 @@ export PGDATABASE=postgres
 # The superuser, who needs no password inside this container.
 export PGUSER=postgres
 
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
 # Run SQL from standard input and print bare rows. In it, :"database" is the project's database.
 sql() {
   psql -XAtq -v ON_ERROR_STOP=1 -v database="$POSTGRES_DB" "$@"
@@ -46,6 +51,56 @@ with_progress() { # STEP TOTAL COMMAND
   wait "$meter" 2> /dev/null || :
   return "$status"
 }
+
+# What FILE=... names in backups/.
+backup_name() { # FILE
+  name=${1#./}
+  name=${name#backups/}
+  echo "${name%/}"
+}
+
+# A dump without the lines that name its version and a random key.
+rows() {
+  LC_ALL=C sed -e '1,/^SET /d' -e '/^\\unrestrict /d'
+}
+
+# Compare a dump with what was restored from it, as text, both at the same time.
+data_is_equal() { # DATABASE DUMP FOLDER_OF_ITS_SOCKET FOLDER_FOR_PIPES
+  mkfifo "$4/sent" "$4/arrived"
+  pg_restore --section=data --file=- "$2" | rows > "$4/sent" &
+  pg_dump -h "$3" --section=data "$1" | rows > "$4/arrived" &
+  compared=0
+  cmp "$4/sent" "$4/arrived" >&2 || compared=1
+  rm "$4/sent" "$4/arrived"
+  return "$compared"
+}
+{%- if cookiecutter.deployment != "none" %}
+
+# A time as a number that can be compared.
+time_of() { # TIME AS date TAKES IT
+  date -u -d "$1" +%Y%m%d%H%M%S
+}
+
+# The complete backups of this database, each as "TIME NAME", the newest last. What has a time in the
+# future does not count: the clock was wrong.
+list_backups() {
+  grep -lsxF "database=$POSTGRES_DB" /backups/*/about.txt |
+    sed -n 's|^/backups/\(.*-\([0-9]\{8\}\)T\([0-9]\{6\}\)Z-pg[^/]*\)/about.txt$|\2\3 \1|p' |
+    awk -v latest="$(time_of '2 hours')" '$1 <= latest' | sort
+}
+
+newest_backup() {
+  list_backups | tail -n 1
+}
+
+repository_hash() {
+  echo "$BACKUP_REPOSITORY" | sha256sum | cut -d ' ' -f 1
+}
+
+is_copied() { # NAME
+  [ "$(cat "/backups/$1/copied.txt" 2> /dev/null)" = "$(repository_hash)" ]
+}
+{%- endif %}
 
 # A database with a subscription can only be dropped after the subscription, and that only without
 # its slot, which belongs to the publisher.

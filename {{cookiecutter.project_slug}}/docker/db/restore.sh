@@ -31,7 +31,7 @@ SQL
 }
 
 # Held until the last process of this restore has ended.
-exec 9> {{ '/var/run/postgresql' if cookiecutter.deployment == 'swarm' else '/tmp' }}/restore.lock
+exec 9> "${PGHOST:-/var/run/postgresql}/restore.lock"
 if [ "${1:-}" = --drop-leftover ]; then
   ! flock -n 9 || drop_leftover
   exit
@@ -40,10 +40,7 @@ fi
 # Checks, while nothing is changed yet.
 
 owner=${2:-}
-name=${1:-}
-name=${name#./}
-name=${name#backups/}
-name=${name%/}
+name=$(backup_name "${1:-}")
 [ -n "$name" ] || fail 'say what, as in FILE=backups/NAME; make backups lists them.'
 case $name in
   */* | .*) fail "FILE is a name in backups/, as in FILE=backups/NAME, not '$1'." ;;

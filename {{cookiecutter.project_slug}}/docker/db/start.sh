@@ -29,8 +29,8 @@ flock -w 10 9 || {
 }
 # With the lock, this file is of a server that was killed. Its process id may be in use again here.
 rm -f "$PGDATA/postmaster.pid"
-{%- if cookiecutter.deployment == "swarm" %}
-# In the stack, the folder of the socket is a volume, too.
+{%- if cookiecutter.deployment != "none" %}
+# In production, the folder of the socket is a volume, too.
 rm -f /var/run/postgresql/.s.PGSQL.*
 {%- endif %}
 {%- endif %}

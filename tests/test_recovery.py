@@ -1,0 +1,351 @@
+"""Production is backed up every day, off-site as well, and comes back from that alone."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.support.processes import wait_until
+from tests.support.project import Project
+from tests.support.store import Store
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store that containers reach at the address of this machine on the default bridge."""
+    template = "{{(index .IPAM.Config 0).Gateway}}"
+    inspect = ["docker", "network", "inspect", "--format", template, "bridge"]
+    host = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+    with Store(tmp_path_factory.mktemp("store"), host=host) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def site(bake_once, store) -> Project:
+    """One site in production with a bucket for its backups."""
+    project = bake_once(project_slug=Project.unused_slug(), ci="none")
+    project.add_views()
+    project.to_production(
+        BACKUP_REPOSITORY=f"s3:{store.url}/{store.bucket.name}/site",
+        BACKUP_ACCESS_KEY=store.key,
+        SSL_CERT_FILE="/project/authority.pem",
+    )
+    (project.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
+    shutil.copy(store.authority, project.path / "authority.pem")
+    try:
+        assert project.deploy().stdout.endswith("Released.\n")
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def listed(site) -> str:
+    return site.run("make", "backups").stdout
+
+
+def in_backup(site, *words: str, check: bool = True):
+    return site.compose("exec", "-T", "backup", *words, check=check)
+
+
+def test_the_first_backup_is_made_at_once_and_copied(site, store):
+    site.wait_until(lambda: "off-site" in listed(site), 60)
+    (name,) = re.findall(r"off-site\t(backups/\S+)", listed(site))
+    assert f"Copied {name} off-site." in site.logs("backup")
+    assert in_backup(site, "sh", "/scripts/schedule.sh", "--healthy").returncode == 0
+
+
+def make_backup(site) -> str:
+    """Make a backup by hand; return its name."""
+    printed = site.run("make", "backup").stdout
+    return re.search(r"^Made (backups/\S+) ", printed, re.MULTILINE)[1]
+
+
+def health(site) -> str:
+    """Return why backup is unhealthy, or nothing."""
+    process = in_backup(site, "sh", "/scripts/schedule.sh", "--healthy", check=False)
+    assert bool(process.returncode) == bool(process.stdout), process.stdout
+    return process.stdout.strip()
+
+
+def in_uploads(site, command: str) -> str:
+    return site.compose("exec", "-T", "app", "sh", "-c", f"cd /srv/media && {command}").stdout
+
+
+def test_a_backup_from_off_site_brings_back_rows_and_missing_uploads(site, store):
+    site.sql("CREATE TABLE notes AS SELECT 'kept' AS text")
+    in_uploads(site, "mkdir -p in && echo one > 'in/a b.txt' && echo two > two.txt")
+    name = make_backup(site)
+    site.wait_until(lambda: f"off-site\t{name}" in listed(site), 90)
+    # A file that did not change takes no space in the next backup.
+    again = site.path / make_backup(site) / "media/two.txt"
+    assert again.samefile(site.path / name / "media/two.txt")
+    stored = b"".join(path.read_bytes() for path in store.bucket.rglob("*") if path.is_file())
+    assert b"kept" not in stored and site.setting("POSTGRES_DB").encode() not in stored
+    shutil.rmtree(site.path / name)
+    site.sql("UPDATE notes SET text = 'lost'")
+    in_uploads(site, "rm -r in && echo newer > two.txt && echo three > three.txt")
+
+    printed = site.run("make", "restore", f"FILE={name}").stdout
+
+    assert f"Fetched {name}." in printed and f"Restored {name}." in printed
+    assert "Put 1 uploads back that were missing." in printed
+    assert site.sql("SELECT text FROM notes") == "kept"
+    assert in_uploads(site, "cat 'in/a b.txt' two.txt three.txt") == "one\nnewer\nthree\n"
+    assert site.request("/media/in/a%20b.txt").text == "one\n"
+    missing = site.run("make", "restore", "FILE=backups/none", check=False)
+    assert missing.returncode != 0 and "there is no backups/none" in missing.stdout
+
+
+def move_in_time(site, name: str, time_in_name: str) -> None:
+    """Give a backup another time, as if it had been made then."""
+    old = site.path / name
+    old.rename(old.with_name(re.sub(r"\d{8}T\d{6}Z", time_in_name, old.name)))
+
+
+def days_ago(number: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - number * 86400))
+
+
+def folders(site) -> list[str]:
+    return sorted(path.name for path in (site.path / "backups").glob("[!.]*") if path.is_dir())
+
+
+def test_a_missed_backup_is_made_up_for_and_old_ones_are_removed(site):
+    site.compose("stop", "backup")
+    first, *others = [f"backups/{name}" for name in folders(site)]
+    for name in others:
+        shutil.rmtree(site.path / name)
+    move_in_time(site, first, days_ago(2))
+    (name,) = folders(site)
+    for days in range(8, 14):
+        copy = site.path / "backups" / re.sub(r"\d{8}T\d{6}Z", days_ago(days), name)
+        shutil.copytree(site.path / "backups" / name, copy, symlinks=True)
+    # By a clock that was wrong.
+    future = site.path / "backups" / re.sub(r"\d{8}T\d{6}Z", "20990101T000000Z", name)
+    shutil.copytree(site.path / "backups" / name, future, symlinks=True)
+    ours = site.path / "backups/kept-by-hand"
+    shutil.copytree(site.path / "backups" / name, ours, symlinks=True)
+    before = folders(site)
+
+    site.compose("start", "backup")
+    site.wait_until(lambda: set(folders(site)) - set(before), 60)
+    site.wait_until(lambda: (site.path / "backups/.drill").exists(), 90)
+
+    (made,) = set(folders(site)) - set(before)
+    # The newest seven, one of which is of the future, and what has another name.
+    assert len(folders(site)) == 8 and {ours.name, future.name, name, made} < set(folders(site))
+    assert f"Drill passed: backups/{made}" in (site.path / "backups/.drill").read_text()
+    site.wait_until(lambda: not health(site), 60)
+    shutil.rmtree(future)
+    shutil.rmtree(ours)
+
+
+def test_a_backup_service_without_a_new_backup_is_unhealthy(site):
+    site.compose("stop", "backup")
+    for name in folders(site)[:-1]:
+        shutil.rmtree(site.path / "backups" / name)
+    (name,) = folders(site)
+    move_in_time(site, f"backups/{name}", days_ago(27 / 24))
+    lock = "LOCK TABLE notes; SELECT pg_sleep(600)"
+    holding = site.start(
+        *("docker", "compose", "exec", "-T", "db", "psql", "-U", "postgres"),
+        *("-d", site.setting("POSTGRES_DB"), "-c", f"BEGIN; {lock}"),
+        env={},
+    )
+    site.wait_until(lambda: site.sql("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock'"))
+    site.compose("start", "backup")
+    site.wait_until(lambda: "Dumping" in site.logs("backup").rpartition("Made backups/")[2], 60)
+    assert "is older than 26 hours." in health(site)
+    # Killed in the middle of a backup: nothing is left that counts, and the next start makes one.
+    site.compose("kill", "backup")
+    site.admin_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'"
+    )
+    holding.end(30)
+    assert len(folders(site)) == 1
+    site.compose("start", "backup")
+    site.wait_until(lambda: not health(site), 90)
+
+
+def in_store(site, command: str) -> subprocess.CompletedProcess[str]:
+    """Ask for the copies."""
+    return in_backup(site, "sh", "/scripts/offsite.sh", command, check=False)
+
+
+def test_a_store_that_is_away_or_hangs_keeps_nobody_from_a_backup(site, store):
+    os.kill(store.server.process.pid, signal.SIGSTOP)
+    try:
+        name = make_backup(site)
+        # Killed while it copies.
+        site.wait_until(lambda: "restic" in site.compose("top", "backup").stdout, 90)
+        site.compose("kill", "backup")
+    finally:
+        os.kill(store.server.process.pid, signal.SIGCONT)
+    site.compose("start", "backup")
+    site.wait_until(lambda: f"off-site\t{name}" in listed(site), 90)
+
+    store.stop()
+    try:
+        make_backup(site)
+        process = site.run("make", "backups", check=False)
+        assert process.returncode != 0 and name in process.stdout
+        assert "Off-site: the copies cannot be listed: " in process.stdout
+    finally:
+        store.start()
+
+
+def test_what_is_wrong_with_the_copies_is_one_line(site):
+    for file, hint in {
+        "backup_secret_key": "BACKUP_REPOSITORY cannot be used: ",
+        "backup_key": "wrong password or no key found",
+    }.items():
+        secret = site.path / "secrets" / file
+        right = secret.read_text()
+        secret.chmod(0o644)
+        secret.write_text("wrong\n")
+        process = in_store(site, "check")
+        secret.write_text(right)
+        assert process.returncode == 1 and hint in process.stdout
+        assert len(process.stdout.splitlines()) == 1, process.stdout
+    key = site.path / "secrets/backup_key"
+    key.rename(key.with_name("moved"))
+    assert (
+        in_store(site, "check").stdout
+        == "Off-site: there is no secrets/backup_key: make secrets.\n"
+    )
+    key.with_name("moved").rename(key)
+    assert in_store(site, "check").returncode == 0
+
+    for line, reason in {
+        "BACKUP_TIME=25:00": "BACKUP_TIME is a time of the day in UTC, as in 03:00, not '25:00'.",
+        "BACKUP_KEEP=a week": "BACKUP_KEEP is a whole number of days from 1 on, not 'a week'.",
+    }.items():
+        name = line.partition("=")[0]
+        right = f"{name}={site.setting(name)}\n"
+        site.replace(".env", right, f"{line}\n")
+        process = site.deploy(check=False)
+        site.replace(".env", f"{line}\n", right)
+        assert process.returncode == 1
+        assert process.stdout.splitlines()[-1] == f"Not released: {reason}"
+
+
+def test_two_schedules_make_one_backup(site):
+    before = folders(site)
+    site.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "backup=2", "backup")
+    site.wait_until(lambda: "Another schedule runs." in site.logs("backup"))
+    site.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "backup=1", "backup")
+    assert folders(site) == before
+
+
+def test_a_drill_finds_a_backup_that_cannot_be_restored(site):
+    # A dump sets an empty search_path, so the second function cannot find the first one.
+    site.sql("CREATE FUNCTION one(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'")
+    body = "'BEGIN RETURN one($1); END'"
+    site.sql(f"CREATE FUNCTION two(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS {body}")
+    site.sql("ALTER TABLE notes ADD CONSTRAINT two CHECK (two(text) IS NOT NULL)")
+    name = make_backup(site)
+
+    process = site.run("make", "drill", check=False)
+
+    assert process.returncode != 0
+    assert f"Drill failed: {name} cannot be restored: " in process.stdout
+    assert "function one(text) does not exist" in process.stdout
+    assert health(site).startswith(f"Drill failed: {name}")
+    site.sql("ALTER TABLE notes DROP CONSTRAINT two")
+    make_backup(site)
+    printed = site.run("make", "drill").stdout
+    assert "compared: all rows are equal" in printed
+    assert "Django applied the migrations of this code to it, and found nothing wrong" in printed
+    assert not health(site)
+    left = in_backup(site, "sh", "-c", "ls -A /var/tmp /var/run/postgresql").stdout
+    assert "drill\n" not in left
+
+    # What differs is found: a row that is only in the restored database.
+    script = "docker/db/drill.sh"
+    compare = "data_is_equal"
+    site.replace(
+        script, compare, f'sql -h $socket -d "$POSTGRES_DB" -c "DELETE FROM notes"\n{compare}'
+    )
+    process = site.run("make", "drill", check=False)
+    site.replace(
+        script, f'sql -h $socket -d "$POSTGRES_DB" -c "DELETE FROM notes"\n{compare}', compare
+    )
+    assert process.returncode != 0 and "differs from it." in process.stdout
+
+    # Stopped half-way, nothing stays, and the next one works.
+    running = site.start("sh", "scripts/drill.sh", env={})
+    running.wait_for("is restored into", 60)
+    running.process.terminate()
+    assert running.end(60) != 0
+    assert "drill\n" not in in_backup(site, "sh", "-c", "ls -A /var/tmp /var/run/postgresql").stdout
+    assert site.run("make", "drill").returncode == 0
+
+
+def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_path):
+    site.sql("INSERT INTO notes VALUES ('the last one')")
+    in_uploads(site, "echo last > last.txt")
+    name = make_backup(site)
+    site.wait_until(lambda: f"off-site\t{name}" in listed(site), 90)
+    site.sql("INSERT INTO notes VALUES ('after the backup')")
+    secrets = {path.name: path.read_text() for path in (site.path / "secrets").glob("[!.]*")}
+    repository, settings = site.setting("BACKUP_REPOSITORY"), site.read(".env")
+    site.compose("down", "--volumes", "--timeout", "5")
+    # The new server has a clone, the key, and the account of the bucket.
+    new = Project(tmp_path / site.slug)
+    ignored = shutil.ignore_patterns(
+        ".env", "[!.]*_key", "postgres_password", "email_url", "houseshop*"
+    )
+    shutil.copytree(site.path, new.path, ignore=ignored)
+    for path in (new.path / "backups").glob("[!.]*"):
+        shutil.rmtree(path)
+    account = {"BACKUP_ACCESS_KEY": store.key, "SSL_CERT_FILE": "/project/authority.pem"}
+
+    def recover(*words: str):
+        return new.run("make", "recover", *words, check=False, env=account)
+
+    assert "Not recovered: FROM is the BACKUP_REPOSITORY" in recover().stdout
+    no_key = recover(f"FROM={repository}")
+    assert (
+        "Not recovered: write the key of the copies to secrets/backup_key first." in no_key.stdout
+    )
+    (new.path / "secrets/backup_secret_key").write_text(secrets["backup_secret_key"])
+    (new.path / "secrets/backup_key").write_text("wrong\n")
+    wrong = recover(f"FROM={repository}")
+    assert wrong.returncode != 0 and "wrong password or no key found" in wrong.stdout
+    (new.path / "secrets/backup_key").write_text(secrets["backup_key"])
+    # Interrupted after the fetch, it goes on from there.
+    running = new.start("sh", "scripts/recover.sh", repository, env=account)
+    running.wait_for("Fetched backups/", 120)
+    running.process.terminate()
+    running.end(60)
+
+    # What it was just running ends first.
+    outcomes = []
+
+    def nothing_runs() -> bool:
+        outcomes.append(recover(f"FROM={repository}"))
+        return "another release" not in outcomes[-1].stdout
+
+    wait_until(nothing_runs, 120, lambda: outcomes[-1].stdout)
+    process = outcomes[-1]
+
+    try:
+        assert process.returncode == 0, process.stdout
+        assert f"Recovered {name}. What was written after it is lost." in process.stdout
+        new.port = int(new.setting("HTTPS_PORT"))
+        assert new.read(".env") == settings
+        assert {p.name: p.read_text() for p in (new.path / "secrets").glob("[!.]*")} == secrets
+        assert not list(new.path.glob("backups/*/project"))
+        assert new.sql("SELECT text FROM notes ORDER BY 1") == "kept\nthe last one"
+        assert new.request("/media/last.txt").text == "last\n"
+        assert new.request("/health/ready").status == 200
+        again = recover(f"FROM={repository}")
+        assert again.returncode != 0 and "Not recovered: there is an .env here." in again.stdout
+    finally:
+        new.remove_from_engine()
