@@ -35,7 +35,7 @@ def write_new(path: Path, text: str, mode: int) -> bool:
 def main() -> int:
     """Write .env, readable by its owner only. Return the exit status."""
     owner = PROJECT.stat()
-    windows = os.name == "nt"
+    uid, gid = (1000, 1000) if os.name == "nt" else (owner.st_uid, owner.st_gid)
     # Hexadecimal secrets need no quoting in Compose, a shell or a URL.
     values = {
         "COMPOSE_PROJECT_NAME": f"{SLUG}-{secrets.token_hex(3)}",
@@ -44,8 +44,8 @@ def main() -> int:
 {%- if cookiecutter.use_redis %}
         "REDIS_PASSWORD": secrets.token_hex(16),
 {%- endif %}
-        "HOST_UID": "1000" if windows else str(owner.st_uid),
-        "HOST_GID": "1000" if windows else str(owner.st_gid),
+        "HOST_UID": uid,
+        "HOST_GID": gid,
     }
     text = (PROJECT / ".env.example").read_text(encoding="utf-8")
     for name, value in values.items():
