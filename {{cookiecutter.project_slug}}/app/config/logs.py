@@ -22,7 +22,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        # In records of Django. The `request` of runserver's records is a socket.
+        # Django adds the request to its records; in those of runserver, it is a socket.
         if isinstance(request := getattr(record, "request", None), HttpRequest):
             entry["client"] = request.META.get("REMOTE_ADDR")
         if record.exc_info:

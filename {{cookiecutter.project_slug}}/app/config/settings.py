@@ -261,7 +261,7 @@ TIME_ZONE = "{{ cookiecutter.timezone }}"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-# In tests, too, where Django turns DEBUG off and no files are collected.
+# WhiteNoise's own default would be off in tests, too, which have no collected files.
 WHITENOISE_AUTOREFRESH = DEBUG
 MEDIA_URL = "media/"
 MEDIA_ROOT = env("MEDIA_ROOT", default=BASE_DIR.parent / "media")
@@ -283,7 +283,7 @@ if (bucket := env("S3_BUCKET", default="")) and not TESTING:
     if endpoint.partition("://")[2].startswith(f"{bucket}.") or endpoint.endswith(f"/{bucket}"):
         raise SystemExit(f"S3_ENDPOINT_URL is {endpoint}: write it without the bucket.")
     if (bundle := env("AWS_CA_BUNDLE", default=None)) is not None and not Path(bundle).is_file():
-        raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist there.")
+        raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist.")
     keys = {name: env(f"S3_{name.upper()}", default="") for name in ("access_key", "secret_key")}
     if not all(keys.values()):
         raise SystemExit("S3_BUCKET needs S3_ACCESS_KEY and S3_SECRET_KEY: see docs/uploads.md.")
@@ -337,7 +337,7 @@ if not DEBUG:
 host = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="") or f"webmaster@{host}"
 SERVER_EMAIL = env("SERVER_EMAIL", default="") or DEFAULT_FROM_EMAIL
-# They get a mail for each error of the site.
+# Each of these gets a mail for each error of the site.
 {%- if cookiecutter.django_version == "5.2" %}
 ADMINS = [("", address) for address in env.list("ADMINS", default=[])]
 {%- else %}

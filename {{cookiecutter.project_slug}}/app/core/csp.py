@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def keep_reports_out_of_access_logs() -> None:
-    """Hide the requests that bring reports, which are logged below."""
+    """Leave the requests that bring reports out: `report` logs what they say."""
     for name in ("gunicorn.access", "django.server"):
         logging.getLogger(name).addFilter(
             lambda record: "POST /csp-report" not in record.getMessage()

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 log = logging.getLogger(__name__)
 
-# An address, such as that of an office, is locked out when as many users could be.
+# An address, such as that of an office, is locked out after this many times AXES_FAILURE_LIMIT.
 USERS_PER_ADDRESS = 10
 
 
@@ -70,5 +70,5 @@ class LimitedBackend(AxesBackend):
         super().authenticate(request, username=username, password=password, **kwargs)
         return ModelBackend.authenticate(self, request, username, password, **kwargs)
 
-    # The one of ModelBackend would not check the limit.
+    # ModelBackend's own would not check the limit.
     aauthenticate = BaseBackend.aauthenticate

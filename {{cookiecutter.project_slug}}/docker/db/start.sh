@@ -8,7 +8,7 @@
 set -eu
 {%- if cookiecutter.postgres_storage != "tmpfs" %}
 
-# Data of another major version, where this version or another one has it.
+# Refuse data of another major version, in the folder of this version or of another one.
 for folder in "$PGDATA" /var/lib/postgresql /var/lib/postgresql/data /var/lib/postgresql/*/docker; do
   [ -s "$folder/PG_VERSION" ] || continue
   read -r major < "$folder/PG_VERSION"
@@ -42,9 +42,9 @@ export POSTGRES_PASSWORD POSTGRES_USER=postgres
 unset POSTGRES_DB POSTGRES_PASSWORD_FILE
 {%- if cookiecutter.postgres_storage != "tmpfs" %}
 
-# A first start that was cut off in initdb left data that no server can use. That it holds nothing: no
-# server has run on it (each writes postmaster.opts), it has no database but the server's own, and it is
-# no copy that somebody put there.
+# A first start that was cut off in initdb left data that no server can use. It is deleted if it holds
+# nothing: no server has run on it (each writes postmaster.opts), it has no database but the server's
+# own, and it is no copy that somebody put there.
 if [ -d "$PGDATA/pg_wal" ] && [ ! -e "$PGDATA/postmaster.opts" ] && [ ! -e "$PGDATA/backup_label" ] &&
   ! grep -qs '^host  *all  *all  *all ' "$PGDATA/pg_hba.conf" &&
   [ -z "$(find "$PGDATA/base" -mindepth 1 -maxdepth 1 -name '?????*' 2> /dev/null)" ]; then
