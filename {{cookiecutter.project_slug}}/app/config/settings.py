@@ -281,7 +281,10 @@ if (bucket := env("S3_BUCKET", default="")) and not TESTING:
         if not re.fullmatch(pattern, value, re.ASCII):
             raise SystemExit(f"{name} cannot be {value!r}: see docs/uploads.md.")
     if endpoint.partition("://")[2].startswith(f"{bucket}.") or endpoint.endswith(f"/{bucket}"):
-        raise SystemExit(f"S3_ENDPOINT_URL is {endpoint}: write it without the bucket.")
+        raise SystemExit(
+            f"S3_ENDPOINT_URL is {endpoint}: write it without the bucket. If this is the address of "
+            "the service, give the bucket another name."
+        )
     if (bundle := env("AWS_CA_BUNDLE", default=None)) is not None and not Path(bundle).is_file():
         raise SystemExit(f"AWS_CA_BUNDLE is {bundle!r}, a file that does not exist.")
     keys = {name: env(f"S3_{name.upper()}", default="") for name in ("access_key", "secret_key")}
