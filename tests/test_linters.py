@@ -71,3 +71,7 @@ def test_every_file_ends_with_one_newline_and_has_no_stray_blanks(bake_once, ans
         assert not re.search(rb"[ \t]\n", content), f"{name} has blanks at the end of a line"
         blank_lines = rb"\n\n\n\n" if name.endswith((".py", "Dockerfile")) else rb"\n\n\n"
         assert blank_lines not in content, f"{name} has too many blank lines"
+        if name.endswith(".md"):
+            lines = content.decode().splitlines()
+            longest = max((line for line in lines if not line.startswith(("|", "    "))), key=len)
+            assert len(longest) <= 130, f"{name} has a line that conditions made long: {longest}"
