@@ -51,6 +51,15 @@ def test_the_manifests_are_valid_and_agree_with_the_project(bake_once, answers):
             assert f"--from-file={value.rpartition('/')[2]}" in created.split()
 
 
+@pytest.mark.openssl
+def test_the_command_for_the_secret_key_makes_one_that_django_accepts(bake_once, tmp_path):
+    text = bake_once(deployment="none").read("docs/kubernetes.md")
+    (command,) = re.findall(r"`(openssl .* > secret_key)`", text)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    # The check security.W009 of Django.
+    assert len((tmp_path / "secret_key").read_text(encoding="utf-8").strip()) >= 50
+
+
 @pytest.mark.parametrize("slug", ["my_project", "a_b-c", "a" * 63])
 def test_the_namespace_is_a_valid_name(bake, slug):
     text = bake(project_slug=slug, deployment="none").read("docs/kubernetes.md")
