@@ -92,9 +92,13 @@ class InTerminal:
         """Return when the terminal has shown the text."""
         wait_until(lambda: text in self.read(), seconds, self.read)
 
+    def type(self, text: str) -> None:
+        """Type a text; Enter is \\n."""
+        os.write(self.terminal, text.encode())
+
     def press_ctrl_c(self) -> None:
         """Press Ctrl-C."""
-        os.write(self.terminal, b"\x03")
+        self.type("\x03")
 
     def close(self) -> None:
         """Close the terminal, as closing its window does."""

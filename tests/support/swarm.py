@@ -1,5 +1,6 @@
 """A Docker Swarm of nested engines, and a site on it."""
 
+import json
 import os
 import re
 import secrets
@@ -8,15 +9,52 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.embedded_postgres import free_port
-from tests.support.processes import wait_until
+from tests.support.load import Load
+from tests.support.processes import InTerminal, Running, wait_until
 from tests.support.project import Project
 from tests.support.store import Store
 
 IMAGE = "swarm-nodes"
-BASE_IMAGES = ("python:3.14-slim-trixie", "postgres:18-trixie", "caddy:2")
+# The database begins with 17, and is upgraded.
+BASE_IMAGES = (
+    "python:3.14-slim-trixie",
+    "postgres:17-trixie",
+    "postgres:18-trixie",
+    "caddy:2",
+    "redis:8",
+)
+
+
+HOME = "app/core/templates/core/home.html"
+# Pages that store a file, and that read one.
+UPLOADS = """
+
+import socket  # noqa: E402
+
+from django.core.files.base import ContentFile  # noqa: E402
+from django.core.files.storage import default_storage  # noqa: E402
+from django.http import JsonResponse  # noqa: E402
+
+
+@csrf_exempt
+def upload(request):
+    name = default_storage.save("note.txt", ContentFile(request.body))
+    return JsonResponse({"name": name, "container": socket.gethostname()})
+
+
+def uploaded(request):
+    with default_storage.open(request.GET["name"]) as file:
+        text = file.read().decode()
+    return JsonResponse({"text": text, "container": socket.gethostname()})
+
+
+urlpatterns += [path("upload", upload), path("uploaded", uploaded)]
+"""
 
 
 class Swarm:
@@ -94,7 +132,12 @@ class Swarm:
                 *(IMAGE, "dockerd", "--host=unix:///run/host/docker.sock", *dns),
                 "--insecure-registry=registry:5000",
             )
-        for node in self.nodes:
+        # Images are built on node1. The other nodes get theirs from the registry.
+        self.wait_for_engine("node1")
+        save = subprocess.Popen(["docker", "save", *BASE_IMAGES], stdout=subprocess.PIPE)
+        load = ["docker", "load", "--quiet"]
+        loading = subprocess.Popen(load, env=os.environ | self.host(), stdin=save.stdout)
+        for node in ("node2", "node3"):
             self.wait_for_engine(node)
         self.docker("swarm", "init", "--advertise-addr", "eth0")
         token = self.docker("swarm", "join-token", "--quiet", "manager")
@@ -103,11 +146,14 @@ class Swarm:
             self.docker("swarm", "join", "--token", token, f"{manager}:2377", node=node)
         self.docker("node", "update", "--label-add", "edge=true", "node1")
         self.docker("node", "update", "--label-add", "db=true", "node2")
-        # Images are built on node1. The other nodes get theirs from the registry.
-        save = subprocess.Popen(["docker", "save", *BASE_IMAGES], stdout=subprocess.PIPE)
-        load = ["docker", "load", "--quiet"]
-        subprocess.run(load, env=os.environ | self.host(), stdin=save.stdout, check=True)
-        assert save.wait() == 0
+        assert (loading.wait(), save.wait()) == (0, 0)
+        # Nodes pull redis from its own registry. Another name of it is for the documented commands that run tar.
+        self.docker("tag", "redis:8", "registry:5000/redis:8")
+        self.docker("push", "--quiet", "registry:5000/redis:8")
+        for node in ("node2", "node3"):
+            self.docker("pull", "--quiet", "registry:5000/redis:8", node=node)
+            for name in ("redis:8", "postgres:17-trixie"):
+                self.docker("tag", "registry:5000/redis:8", name, node=node)
 
     def encrypts(self) -> bool:
         """Return whether the kernel has the cipher of encrypted overlay networks."""
@@ -151,13 +197,15 @@ class SwarmSite(Project):
 
     swarm: Swarm
 
-    def to_swarm(self, swarm: Swarm, store: Store, **settings: str) -> None:
-        """Set the project up for a swarm, on localhost and the ports that its node1 publishes."""
+    stack_name = "site"
+
+    def to_swarm(self, swarm: Swarm, store: Store, ports: tuple[int, int], **settings: str) -> None:
+        """Set the project up for a swarm, on localhost and ports that its node1 publishes."""
         self.swarm = swarm
-        http_port, self.port = swarm.ports
+        http_port, self.port = ports
         env = self.read(".env.production.example").replace("\nDOMAIN=\n", "\nDOMAIN=localhost\n")
         settings |= store.settings() | {
-            "STACK": "site",
+            "STACK": self.stack_name,
             "REGISTRY": "registry:5000/team",
             "HTTP_PORT": str(http_port),
             "HTTPS_PORT": str(self.port),
@@ -167,8 +215,7 @@ class SwarmSite(Project):
             env = re.sub(rf"^{name}=.*\n", "", env, flags=re.MULTILINE) + f"{name}={value}\n"
         (self.path / ".env").write_text(env, encoding="utf-8")
         self.run(sys.executable, "scripts/make_secrets.py")
-        (self.path / "secrets/s3_secret_key").write_text(f"{store.secret}\n")
-        (self.path / "app/authority.pem").write_bytes(store.authority.read_bytes())
+        use_store(self, store)
 
     def run(self, *command, env: dict[str, str] | None = None, timeout: float = 600, **options):
         """Run a command on node1."""
@@ -180,17 +227,44 @@ class SwarmSite(Project):
         """Start a command on node1; return while it runs."""
         return super().start(*command, env=self.swarm.host() | env, cwd=cwd)
 
+    def in_terminal(self, *command: str) -> InTerminal:
+        """Start a command on node1, in a terminal of its own."""
+        host = [f"{name}={value}" for name, value in self.swarm.host().items()]
+        return super().in_terminal("env", *host, *command)
+
+    def interrupt(self, *command: str, when: str | Callable[[], object]) -> str:
+        """Press Ctrl-C when a command shows a text, or when something holds; return what it shows."""
+        terminal = self.in_terminal(*command)
+        shown = (lambda: when in terminal.read()) if isinstance(when, str) else when
+        wait_until(shown, 120, terminal.read)
+        terminal.press_ctrl_c()
+        assert terminal.end() != 0, terminal.shown
+        return terminal.shown
+
+    def in_background(self, statement: str) -> None:
+        """Start a statement in a session of its own on the database."""
+        psql = ("psql", "-U", "postgres", "-d", self.setting("POSTGRES_DB"), "-c", statement)
+        node = self.db_node
+        self.swarm.docker("exec", "--detach", self.container("db", node), *psql, node=node)
+
+    @property
+    def db_node(self) -> str:
+        """Return the node of the database."""
+        ((node, _),) = self.tasks("db")
+        return node
+
     def container(self, service: str, node: str) -> str:
         """Return the id of a running container of a service on a node."""
-        name = f"label=com.docker.swarm.service.name=site_{service}"
+        name = f"label=com.docker.swarm.service.name={self.stack_name}_{service}"
         (id, *_) = self.swarm.docker("ps", "--quiet", "--filter", name, node=node).split()
         return id
 
     def sql(self, statement: str) -> str:
         """Run a statement on the database; return the rows, unaligned."""
         psql = 'psql -XAt -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0"'
-        db = self.container("db", "node2")
-        return self.swarm.docker("exec", db, "sh", "-c", psql, statement, node="node2")
+        node = self.db_node
+        db = self.container("db", node)
+        return self.swarm.docker("exec", db, "sh", "-c", psql, statement, node=node)
 
     def trusting(self) -> ssl.SSLContext:
         """Return a TLS context that trusts Caddy's own authority."""
@@ -203,7 +277,7 @@ class SwarmSite(Project):
         """Return node and image of each running task of a service."""
         listed = self.swarm.docker(
             *("service", "ps", "--no-trunc", "--filter", "desired-state=running", "--format"),
-            *("{{.Node}} {{.Image}} {{.CurrentState}}", f"site_{service}"),
+            *("{{.Node}} {{.Image}} {{.CurrentState}}", f"{self.stack_name}_{service}"),
         )
         rows = [line.split() for line in listed.splitlines()]
         return [(node, image) for node, image, state, *_ in rows if state == "Running"]
@@ -211,11 +285,70 @@ class SwarmSite(Project):
     def logs(self, *_: str) -> str:
         """Return what runs, and the output of all services."""
         names = self.swarm.docker("service", "ls", "--format", "{{.Name}}", check=False).split()
-        texts = [self.swarm.docker("stack", "ps", "--no-trunc", "site", check=False)]
+        texts = [self.swarm.docker("stack", "ps", "--no-trunc", self.stack_name, check=False)]
         texts += [self.swarm.docker("service", "logs", "--tail=30", n, check=False) for n in names]
         return "\n".join(texts)
+
+
+def use_store(project: Project, store: Store) -> None:
+    """Give a project the secret of the store, and the authority of its certificate."""
+    (project.path / "secrets/s3_secret_key").write_text(f"{store.secret}\n")
+    (project.path / "app/authority.pem").write_bytes(store.authority.read_bytes())
+
+
+def uploaded(project: Project, name: str) -> dict[str, str]:
+    """Return the text of an upload, and the container that has read it."""
+    return json.loads(project.request(f"/uploaded?name={name}").text)
 
 
 def site_ports() -> tuple[int, int]:
     """Return two free ports, for HTTP and for HTTPS."""
     return free_port(), free_port()
+
+
+@contextmanager
+def load(site: SwarmSite, *, slow: float = 5) -> Iterator[tuple[Load, ...]]:
+    """Request pages, POST bodies and pages that take so many seconds; yield the loads."""
+    trust = site.trusting()
+    url = f"https://localhost:{site.port}"
+    loads = (
+        Load(f"{url}/read", threads=2, context=trust),
+        Load(f"{url}/", threads=1, keep_alive=True, context=trust),
+        Load(f"{url}/receive", threads=1, method="POST", context=trust),
+        Load(f"{url}/slow?seconds={slow}", threads=2, method="POST", context=trust),
+    )
+    with ExitStack() as stack:
+        for each in loads:
+            stack.enter_context(each)
+        yield loads
+
+
+def nothing_was_lost(loads: tuple[Load, ...]) -> bool:
+    """Return whether every request of every load was answered with 200."""
+    assert all(set(each.answers) == {200} for each in loads), [each.answers for each in loads]
+    return True
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a command printed."""
+    return process.stdout.strip().splitlines()[-1]
+
+
+def containers(site: SwarmSite, *services: str) -> dict[str, set[str]]:
+    """Return the ids of the running tasks of each service."""
+    listed = {}
+    for service in services:
+        ps = ("service", "ps", "--quiet", "--filter", "desired-state=running", f"site_{service}")
+        listed[service] = set(site.swarm.docker(*ps).split())
+    return listed
+
+
+def change_page(site: SwarmSite, title: str) -> None:
+    """Change the home page, which makes another image."""
+    text = re.sub(r"(?<=>)(Admin|Office \d+)(?=<)", title, site.read(HOME), count=1)
+    (site.path / HOME).write_text(text, encoding="utf-8")
+
+
+def running(command: Running) -> bool:
+    """Return whether a command has not ended."""
+    return command.process.poll() is None

@@ -4,13 +4,21 @@ import pytest
 
 from tests.support.project import Project
 from tests.support.store import Store
-from tests.support.swarm import Swarm, SwarmSite, site_ports
+from tests.support.swarm import UPLOADS, Swarm, SwarmSite, site_ports
+
+# What is not the default comes up here, too; the database begins with 17 and is upgraded.
+ANSWERS = {
+    "media_storage": "s3",
+    "postgres_version": "17",
+    "use_redis": True,
+    "use_entrypoint": False,
+}
 
 
 @pytest.fixture(scope="package")
 def swarm():
     """Three nodes and a registry."""
-    swarm = Swarm(site_ports())
+    swarm = Swarm((*site_ports(), *site_ports()))
     try:
         swarm.up()
         yield swarm
@@ -25,13 +33,20 @@ def store(swarm, tmp_path_factory):
         yield store
 
 
+def add_pages(project: Project) -> None:
+    """Add the URLs that only these tests use."""
+    project.add_views()
+    with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
+        urls.write(UPLOADS)
+
+
 @pytest.fixture(scope="package")
 def site(bake_once, swarm, store) -> SwarmSite:
     """One site on the swarm, for tests that restore what they change."""
-    answers = {"deployment": "swarm", "media_storage": "s3"}
-    site = SwarmSite(bake_once(project_slug=Project.unused_slug(), **answers).path)
-    site.add_views()
-    site.to_swarm(swarm, store)
+    slug = Project.unused_slug()
+    site = SwarmSite(bake_once(project_slug=slug, deployment="swarm", **ANSWERS).path)
+    add_pages(site)
+    site.to_swarm(swarm, store, swarm.ports[:2])
     # A version that fails is noticed in seconds.
     site.replace(
         "stack.yaml",
@@ -45,3 +60,15 @@ def site(bake_once, swarm, store) -> SwarmSite:
     site.first_release = site.deploy(check=False)
     assert site.first_release.returncode == 0, f"{site.first_release.stdout}\n{site.logs()}"
     return site
+
+
+@pytest.fixture
+def old_host(bake_once, site, store) -> Project:
+    """The same project on one host, this machine, set up and not started."""
+    project = bake_once(project_slug=site.slug, deployment="compose", **ANSWERS)
+    add_pages(project)
+    for file in (site.path / "secrets").iterdir():
+        (project.path / "secrets" / file.name).write_bytes(file.read_bytes())
+    project.to_production(**store.settings(), AWS_CA_BUNDLE="/app/authority.pem")
+    yield project
+    project.remove_from_engine()

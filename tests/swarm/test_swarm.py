@@ -1,59 +1,32 @@
 """A site on three nodes: it keeps answering while releases, nodes and the database fail."""
 
 import itertools
+import json
 import re
 import time
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.support.load import Load
+from tests.support.backups import backup
+from tests.support.swarm import (
+    change_page,
+    containers,
+    last_line,
+    load,
+    nothing_was_lost,
+    running,
+    uploaded,
+)
 
 pytestmark = pytest.mark.swarm
 
-HOME = "app/core/templates/core/home.html"
+MIGRATION = """from django.db import migrations
 
 
-@contextmanager
-def load(site, *, slow: float = 5):
-    """Request pages, POST bodies and pages that take so many seconds; yield the loads."""
-    trust = site.trusting()
-    url = f"https://localhost:{site.port}"
-    loads = (
-        Load(f"{url}/read", threads=2, context=trust),
-        Load(f"{url}/", threads=1, keep_alive=True, context=trust),
-        Load(f"{url}/receive", threads=1, method="POST", context=trust),
-        Load(f"{url}/slow?seconds={slow}", threads=2, method="POST", context=trust),
-    )
-    with ExitStack() as stack:
-        for each in loads:
-            stack.enter_context(each)
-        yield loads
-
-
-def nothing_was_lost(loads) -> bool:
-    """Return whether every request of every load was answered with 200."""
-    assert all(set(each.answers) == {200} for each in loads), [each.answers for each in loads]
-    return True
-
-
-def last_line(process) -> str:
-    return process.stdout.strip().splitlines()[-1]
-
-
-def containers(site, *services: str) -> dict[str, set[str]]:
-    """Return the ids of the running tasks of each service."""
-    listed = {}
-    for service in services:
-        ps = ("service", "ps", "--quiet", "--filter", "desired-state=running", f"site_{service}")
-        listed[service] = set(site.swarm.docker(*ps).split())
-    return listed
-
-
-def released_page(site, title: str) -> None:
-    """Change the home page, which makes another image."""
-    text = re.sub(r"(?<=>)(Admin|Office \d+)(?=<)", title, site.read(HOME), count=1)
-    (site.path / HOME).write_text(text, encoding="utf-8")
+class Migration(migrations.Migration):
+    dependencies = [("core", "0001_initial")]
+    operations = [migrations.RunSQL("SELECT pg_advisory_xact_lock(1)")]
+"""
 
 
 def test_the_first_release_migrates_once_and_answers_from_outside(site):
@@ -89,22 +62,67 @@ def test_traffic_between_the_nodes_is_encrypted(site):
         assert '"encrypted"' in options
 
 
+def test_an_upload_on_one_node_is_read_on_another(site):
+    stored = json.loads(site.request("/upload", "POST", b"kept").text)
+    readers = set()
+
+    def another_has_read_it() -> bool:
+        answer = uploaded(site, stored["name"])
+        assert answer["text"] == "kept"
+        readers.add(answer["container"])
+        return bool(readers - {stored["container"]})
+
+    site.wait_until(another_has_read_it, 60)
+
+
 def test_scaling_under_load_loses_no_request_and_spreads_over_the_nodes(site):
     with load(site, slow=2) as loads:
-        for number in (1, 6, 2):
-            site.run("make", "scale", f"N={number}")
-            nodes = sorted(node for node, _ in site.tasks("app"))
-            assert len(nodes) == number
-            most = max(nodes.count(node) for node in nodes)
-            assert most == -(-number // 3), nodes
+        site.run("make", "scale", "N=1")
+        assert len(site.tasks("app")) == 1
+        scaling = site.start("make", "scale", "N=6", env={})
+        scaling.wait_for(" of 6 run", 60)
+        # One change at a time, whatever changes it.
+        tasks = {("scale", "N=3"): "scaled", ("rollback",): "rolled back", ("deploy",): "released"}
+        others = {site.start("make", *task, env={}): done for task, done in tasks.items()}
+        for other, done in others.items():
+            assert other.end(60) != 0
+            assert f"Not {done}: make scale is running, in " in other.printed()
+        assert scaling.end(120) == 0, scaling.printed()
+        nodes = sorted(node for node, _ in site.tasks("app"))
+        assert [nodes.count(node) for node in site.swarm.nodes] == [2, 2, 2]
+
+        shown = site.interrupt("make", "scale", "N=2", when=" of 2 run")
+        assert "Interrupted: Swarm goes on until 2 run" in shown
+        site.wait_until(lambda: len(site.tasks("app")) == 2, 60)
     assert nothing_was_lost(loads)
     # The next release keeps the number.
     assert site.setting("APP_REPLICAS") == "2"
 
 
-def test_a_release_under_load_loses_no_request_and_replaces_only_what_changed(site):
-    before = containers(site, "app", "caddy", "db")
-    released_page(site, "Office 1")
+def test_settings_that_cannot_be_written_stay_as_they_are(site):
+    env = site.path / ".env"
+    env.chmod(0o640)
+    text, owner = env.read_text(), (env.stat().st_mode, env.stat().st_uid)
+    # Every write fails, as on a full disk.
+    command = "trap '' XFSZ; ulimit -f 0; exec sh scripts/stack.sh scale 3"
+    process = site.run("sh", "-c", command, check=False)
+    assert process.returncode == 1
+    assert last_line(process) == "Not scaled: .env cannot be written, see above."
+    assert env.read_text() == text and not list(site.path.glob(".env.new*"))
+    assert len(site.tasks("app")) == 2
+
+    site.run("make", "scale", "N=2")
+    assert env.read_text() == text
+    assert (env.stat().st_mode, env.stat().st_uid) == owner
+
+
+def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(site):
+    names = ("secret", "ls", "--format", "{{.Name}}")
+    secrets = set(site.swarm.docker(*names).split())
+    before = containers(site, "app", "caddy", "db", "redis")
+    ((old,)) = {image for _, image in site.tasks("app")}
+    change_page(site, "Office 1")
+    (site.path / "secrets/email_url").write_text("smtp://mail.example\n")
 
     with load(site) as loads:
         printed = site.deploy().stdout
@@ -112,9 +130,26 @@ def test_a_release_under_load_loses_no_request_and_replaces_only_what_changed(si
 
     assert printed.endswith("Released.\n") and "Made backups/" in printed
     assert nothing_was_lost(loads)
-    after = containers(site, "app", "caddy", "db")
-    assert len(after["app"]) == 2 and not after["app"] & before["app"]
-    assert (after["caddy"], after["db"]) == (before["caddy"], before["db"])
+    after = containers(site, "app", "caddy", "db", "redis")
+    assert len(after["app"]) == 2 and not after.pop("app") & before.pop("app")
+    assert after == before
+    # The new secret is in the containers, and the old one is removed.
+    now = set(site.swarm.docker(*names).split())
+    assert len(now - secrets) == len(secrets - now) == 1
+    for node, image in site.tasks("app"):
+        assert image != old
+        file = ("exec", site.container("app", node), "cat", "/run/secrets/email_url")
+        assert site.swarm.docker(*file, node=node) == "smtp://mail.example"
+
+    with load(site, slow=1) as loads:
+        shown = site.interrupt("make", "rollback", when="updating")
+        assert f"Interrupted: Swarm goes on to {old}, make status shows it." in shown
+        printed = site.run("make", "scale", "N=2").stdout
+        assert "An update of app goes on" in printed
+    assert nothing_was_lost(loads)
+    assert {image for _, image in site.tasks("app")} == {old}
+    again = site.run("make", "rollback", check=False)
+    assert again.returncode != 0 and "no older one is known" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -124,7 +159,7 @@ def test_a_release_under_load_loses_no_request_and_replaces_only_what_changed(si
             "app/core/health.py",
             "return HEALTH_VIEWS.get",
             "raise OSError\n        return HEALTH_VIEWS.get",
-            "the new version of app failed, see above; Swarm went back to the old one.",
+            "the new containers of app failed, see above; Swarm went back to the old ones.",
         ),
         (
             "app/core/migrations/0001_initial.py",
@@ -158,7 +193,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(site, file, old, new, r
 
 def test_an_image_that_nodes_cannot_pull_leaves_the_old_one_serving(site):
     before = {image for _, image in site.tasks("app")}
-    released_page(site, "Office 2")
+    change_page(site, "Office 2")
     refuse = ("OUTPUT", "--protocol=tcp", "--dport=5000", "--jump=REJECT")
     nodes = [site.swarm.nodes[node] for node in ("node2", "node3")]
     for node in nodes:
@@ -178,7 +213,7 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_old_one_serving(site):
 
 def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site):
     before = containers(site, "app", "caddy", "db")
-    released_page(site, "Office 3")
+    change_page(site, "Office 3")
     registry = f"{site.swarm.name}-registry"
     site.swarm.outside("stop", registry)
     try:
@@ -189,74 +224,60 @@ def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site)
     assert containers(site, "app", "caddy", "db") == before
 
 
-def test_rollback_runs_the_image_of_the_release_before(site):
-    old = {image for _, image in site.tasks("app")}
-    released_page(site, "Office 4")
-    site.deploy()
-    assert {image for _, image in site.tasks("app")} != old
+def test_a_release_that_is_killed_blocks_nobody_and_older_code_is_refused(site):
+    lock = "SELECT pg_advisory_lock(1), pg_sleep(600)"
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{lock}'"
+    site.in_background(lock)
+    # A migration that waits for the lock.
+    migration = site.path / "app/core/migrations/0002_locked.py"
+    migration.write_text(MIGRATION)
+    first = site.start("sh", "scripts/deploy.sh", env={})
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    site.wait_until(lambda: site.sql(waiting) or first.process.poll() is not None, 120)
+    second = site.deploy(check=False)
+    assert second.returncode == 1
+    assert last_line(second).startswith("Not released: make deploy is running, in ")
+    first.process.kill()
+    first.end()
 
-    with load(site, slow=1) as loads:
-        site.run("make", "rollback")
-    assert nothing_was_lost(loads)
-    assert {image for _, image in site.tasks("app")} == old
-    again = site.run("make", "rollback", check=False)
-    assert again.returncode != 0 and "Nothing to go back to" in again.stdout
+    # Of the first one, a command may still end.
+    def next_one_waits() -> bool:
+        nonlocal third
+        third = site.start("sh", "scripts/deploy.sh", env={})
+        site.wait_until(lambda: "They end first." in third.printed() or not running(third), 120)
+        return running(third)
 
+    third = None
+    site.wait_until(next_one_waits, 60)
+    site.sql(ended)
+    assert third.end(180) == 0, third.printed()
+    assert third.printed().endswith("Released.\n")
+    applied = "SELECT count(*) FROM django_migrations WHERE name = '0002_locked'"
+    assert site.sql(applied) == "1"
 
-def test_code_that_is_older_than_the_database_is_refused(site):
     before = {image for _, image in site.tasks("app")}
-    site.sql(
-        "INSERT INTO django_migrations (app, name, applied) VALUES ('core', '0002_later', now())"
-    )
+    migration.unlink()
     process = site.deploy(check=False)
     assert process.returncode == 1
-    assert "migrations that this code does not know: core.0002_later." in process.stdout
+    assert "migrations that this code does not know: core.0002_locked." in process.stdout
     assert "migrate failed, see above" in last_line(process)
     assert {image for _, image in site.tasks("app")} == before
     assert site.deploy(ALLOW_NEWER_DATABASE="1").stdout.endswith("Released.\n")
-    site.sql("DELETE FROM django_migrations WHERE name = '0002_later'")
+    site.sql("DELETE FROM django_migrations WHERE name = '0002_locked'")
 
 
-def test_a_second_release_is_refused_and_a_killed_one_does_not_block(site):
-    released_page(site, "Office 5")
-    deploying = site.start("sh", "scripts/deploy.sh", env={})
-    deploying.wait_for("Made backups/", 120)
-    second = site.deploy(check=False)
-    assert (second.returncode, second.stdout) == (
-        1,
-        "Not released: another release is running.\n",
-    )
-    deploying.process.kill()
-    deploying.end()
-    # What it was just running ends first.
-    site.wait_until(lambda: site.deploy(check=False).stdout.endswith("Released.\n"), 60)
-    # A lock of another manager, which was lost.
-    site.swarm.docker("config", "create", "--label=owner=other:/srv", "site_release", "/etc/hosts")
-    refused = site.deploy(check=False)
+def test_the_lock_of_a_lost_manager_is_named(site):
+    labels = ("--label=owner=other:/srv", "--label=command=deploy")
+    site.swarm.docker("config", "create", *labels, "site_release", "/etc/hosts")
+    try:
+        refused = site.deploy(check=False)
+        shown = site.run("make", "status").stdout
+    finally:
+        site.swarm.docker("config", "rm", "site_release")
     assert refused.returncode == 1
-    assert "another release is running, in other:/srv since " in last_line(refused)
+    assert "make deploy is running, in other:/srv since " in last_line(refused)
     assert last_line(refused).endswith("If it was killed: docker config rm site_release")
-    site.swarm.docker("config", "rm", "site_release")
-
-
-def test_a_secret_is_rotated_without_downtime(site):
-    names = ("secret", "ls", "--format", "{{.Name}}")
-    before = set(site.swarm.docker(*names).split())
-    kept = containers(site, "caddy", "db")
-    secret = site.path / "secrets" / "email_url"
-    secret.write_text("smtp://mail.example\n")
-
-    with load(site) as loads:
-        assert site.deploy().stdout.endswith("Released.\n")
-
-    assert nothing_was_lost(loads)
-    after = set(site.swarm.docker(*names).split())
-    assert len(after - before) == len(before - after) == 1
-    for node, _ in site.tasks("app"):
-        app = site.container("app", node)
-        file = ("exec", app, "cat", "/run/secrets/email_url")
-        assert site.swarm.docker(*file, node=node) == "smtp://mail.example"
-    assert containers(site, "caddy", "db") == kept
+    assert "\nmake deploy is running, in other:/srv since " in shown
 
 
 def backups(site) -> list[str]:
@@ -291,10 +312,7 @@ def test_an_interrupted_backup_leaves_nothing_and_the_second_is_refused(site):
     before = backups(site)
     # pg_dump waits for this lock.
     site.sql("CREATE TABLE locked (id bigint)")
-    lock = "BEGIN; LOCK TABLE locked; SELECT pg_sleep(600)"
-    psql = ("psql", "-U", "django", "-d", site.setting("POSTGRES_DB"), "-c", lock)
-    db = site.container("db", "node2")
-    site.swarm.docker("exec", "--detach", db, *psql, node="node2")
+    site.in_background("BEGIN; LOCK TABLE locked; SELECT pg_sleep(600)")
     site.wait_until(lambda: site.sql("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock'"))
     jobs = ("service", "ls", "--quiet", "--filter", "name=site_job")
     running = site.start("sh", "scripts/db.sh", "backup", env={})
@@ -305,13 +323,38 @@ def test_an_interrupted_backup_leaves_nothing_and_the_second_is_refused(site):
     assert running.end(60) == 1
     assert "Interrupted" in running.printed()
     assert not site.swarm.docker(*jobs)
-    partial = ("exec", db, "ls", "-A", "/backups")
-    site.wait_until(lambda: ".partial" not in site.swarm.docker(*partial, node="node2"), 60)
+    partial = ("exec", site.container("db", site.db_node), "ls", "-A", "/backups")
+    site.wait_until(lambda: ".partial" not in site.swarm.docker(*partial, node=site.db_node), 60)
     assert backups(site) == before
     site.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'"
     )
     site.sql("DROP TABLE locked")
+
+
+def test_an_interrupted_restore_changes_nothing_and_leaves_nothing(site):
+    # While it is restored, each row takes a minute; here it takes none.
+    seconds = "coalesce(current_setting('test.seconds', true), '60')::float"
+    site.sql(
+        f"SET test.seconds = 0; CREATE TABLE slow (id bigint CHECK (pg_sleep({seconds}) IS NOT NULL));"
+        "INSERT INTO slow VALUES (1)"
+    )
+    name = backup(site)
+    site.sql("SET test.seconds = 0; INSERT INTO slow VALUES (2)")
+    databases = "SELECT array_agg(datname ORDER BY datname) FROM pg_database"
+    before = site.sql(databases)
+
+    command = ("make", "restore", f"FILE={name}")
+    restoring = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname LIKE '%_restoring' AND query LIKE 'COPY%'"
+    )
+    shown = site.interrupt(*command, when=lambda: site.sql(restoring))
+
+    assert "Interrupted: restore is stopped" in shown
+    site.wait_until(lambda: site.sql(databases) == before, 60)
+    assert site.sql("SELECT count(*) FROM slow") == "2"
+    assert not site.swarm.docker("service", "ls", "--quiet", "--filter", "name=site_job")
+    site.sql("DROP TABLE slow")
 
 
 def test_a_killed_database_recovers_and_loses_no_acknowledged_row(site):
@@ -328,7 +371,8 @@ def test_a_killed_database_recovers_and_loses_no_acknowledged_row(site):
 
     while len(acknowledged) < 20:
         write()
-    site.swarm.docker("kill", site.container("db", "node2"), node="node2")
+    node = site.db_node
+    site.swarm.docker("kill", site.container("db", node), node=node)
     site.wait_until(lambda: not write(), 60)
     site.wait_until(lambda: len(acknowledged) > 40 or (write() and False), 120)
 
@@ -347,7 +391,7 @@ def test_a_lost_node_of_three_managers(site, record_property):
             site.wait_until(lambda: len(site.tasks("app")) == 6, 180)
             seconds = time.monotonic() - began
             # Two of three managers are a majority: releases and backups go on.
-            released_page(site, "Office 6")
+            change_page(site, "Office 6")
             assert site.deploy().stdout.endswith("Released.\n")
         finally:
             site.swarm.start("node3")

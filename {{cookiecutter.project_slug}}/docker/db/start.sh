@@ -15,6 +15,9 @@ for folder in "$PGDATA" /var/lib/postgresql /var/lib/postgresql/data /var/lib/po
   [ "$major" != "$PG_MAJOR" ] || break
   hint='undo the change in compose.yaml'
   [ "$major" -gt "$PG_MAJOR" ] || hint="$hint, then run: make upgrade-postgres TO=$PG_MAJOR"
+{%- if cookiecutter.deployment == "swarm" %}
+  [ -z "${POSTGRES_PASSWORD_FILE:-}" ] || hint='see "Upgrade PostgreSQL" in docs/swarm.md'
+{%- endif %}
   echo "The data is of PostgreSQL $major and this server is $PG_MAJOR: $hint" >&2
   exit 1
 done

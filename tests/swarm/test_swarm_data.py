@@ -1,0 +1,156 @@
+"""What docs/swarm.md says about moving a site: to the swarm, to another node, PostgreSQL or server.
+
+The commands that are no task of make are those of the document.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.backups import backup
+from tests.support.swarm import (
+    SwarmSite,
+    containers,
+    last_line,
+    uploaded,
+)
+
+pytestmark = pytest.mark.swarm
+
+
+def documented(site: SwarmSite, words: str) -> str:
+    """Return the command in docs/swarm.md that contains these words."""
+    lines = site.read("docs/swarm.md").splitlines()
+    (line,) = [line for line in lines if line.startswith("    ") and words in line]
+    return line.strip().replace(f"{site.slug}_", f"{site.stack_name}_")
+
+
+def unpack(site: SwarmSite, name: str, node: str) -> None:
+    """Unpack NAME.tar of a backup on a node."""
+    command = documented(site, "tar -C /backups -x").replace("NAME", name)
+    site.run("sh", "-c", command, env=site.swarm.host(node))
+
+
+def new_site(site: SwarmSite, store, name: str, tmp_path, **settings: str) -> SwarmSite:
+    """Return a second site with the same files, set up and not released."""
+    other = SwarmSite(tmp_path / site.slug)
+    shutil.copytree(site.path, other.path)
+    other.stack_name = name
+    other.to_swarm(site.swarm, store, site.swarm.ports[2:], APP_REPLICAS="1", **settings)
+    return other
+
+
+def test_a_project_on_one_host_moves_to_the_swarm_with_its_data(site, old_host):
+    # Its code is the same. So the image of the swarm saves a second build.
+    image = site.tasks("app")[0][1]
+    site.swarm.docker("tag", image, old_host.stack)
+    save = subprocess.Popen(
+        ["docker", "save", old_host.stack],
+        env=os.environ | site.swarm.host(),
+        stdout=subprocess.PIPE,
+    )
+    subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, check=True)
+    assert save.wait() == 0
+    try:
+        old_host.up()
+        stored = json.loads(old_host.request("/upload", "POST", b"from one host").text)
+        old_host.sql("CREATE TABLE orders AS SELECT 42 AS number")
+
+        old_host.compose("stop", "caddy", "app")
+        name = backup(old_host).removeprefix("backups/")
+        old_host.run("sh", "-c", f"tar -C backups -c {name} > {site.path}/{name}.tar")
+        unpack(site, name, site.db_node)
+        printed = site.run("make", "restore", f"FILE=backups/{name}").stdout
+        assert f"Restored backups/{name}." in printed
+        assert site.deploy().stdout.endswith("Released.\n")
+
+        assert site.sql("SELECT number FROM orders") == "42"
+        assert uploaded(site, stored["name"])["text"] == "from one host"
+        assert site.request("/read").status == 200
+        assert old_host.sql("SELECT number FROM orders") == "42"
+    finally:
+        old_host.compose("down", "--volumes")
+        old_host.run("docker", "image", "rm", old_host.stack)
+
+
+def test_a_new_password_of_the_database(site):
+    secret = site.path / "secrets/postgres_password"
+    number = len(site.swarm.docker("secret", "ls", "--quiet").split())
+    host = [f"{name}={value}" for name, value in site.swarm.host(site.db_node).items()]
+    command = documented(site, "\\password")
+    terminal = super(SwarmSite, site).in_terminal("env", *host, "sh", "-c", command)
+    for prompt in ("Enter new password", "Enter it again"):
+        terminal.wait_for(prompt)
+        terminal.type("new-password\n")
+    assert terminal.end() == 0, terminal.shown
+    secret.chmod(0o600)
+    secret.write_text("new-password\n")
+
+    assert site.deploy().stdout.endswith("Released.\n")
+
+    site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
+    assert len(site.swarm.docker("secret", "ls", "--quiet").split()) == number
+
+
+def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
+    site.sql("CREATE TABLE kept AS SELECT 7 AS number")
+    before = containers(site, "app", "caddy", "db")
+    name = backup(site).removeprefix("backups/")
+    command = documented(site, "tar -C /backups -c").replace("NAME", name)
+    site.run("sh", "-c", command, env=site.swarm.host("node2"))
+    unpack(site, name, "node3")
+
+    # Neither a label that moves nor another volume loses sight of the data.
+    site.replace("docker/db/Dockerfile", "postgres:17", "postgres:18")
+    site.replace("stack.yaml", "/var/lib/postgresql/data", "/var/lib/postgresql")
+    site.replace("stack.yaml", "db_data_17", "db_data_18")
+    refused = site.deploy(check=False)
+    assert refused.returncode == 1 and '"Upgrade PostgreSQL" in docs' in last_line(refused)
+    site.swarm.docker("node", "update", "--label-rm", "db", "node2")
+    site.swarm.docker("node", "update", "--label-add", "db=true", "node3")
+    refused = site.deploy(check=False)
+    assert refused.returncode == 1 and '"Move the database to another' in last_line(refused)
+    assert containers(site, "app", "caddy", "db") == before
+
+    assert site.deploy(MOVE_DB="1").stdout.endswith("Released.\n")
+    assert site.run("make", "restore", f"FILE=backups/{name}").returncode == 0
+    assert site.deploy().stdout.endswith("Released.\n")
+
+    assert site.db_node == "node3"
+    assert site.sql("SHOW server_version").startswith("18.")
+    assert site.sql("SELECT number FROM kept") == "7"
+    site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
+    # The old data is where it was.
+    assert "site_db_data_17" in site.swarm.docker("volume", "ls", node="node2")
+
+
+def test_a_site_with_a_managed_database_has_no_service_for_one(site, store, tmp_path):
+    server = f"{site.swarm.name}-managed"
+    settings = ("--env=POSTGRES_PASSWORD=secret", "--env=POSTGRES_DB=shop")
+    site.swarm.outside(
+        *("run", "--detach", "--name", server, "--network", site.swarm.name),
+        *(*settings, "postgres:18-trixie"),
+    )
+    try:
+        address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        host = site.swarm.outside("inspect", "--format", address, server)
+        url = f"postgres://postgres:secret@{host}/shop"
+        other = new_site(site, store, "managed", tmp_path, DATABASE_URL=url)
+        # No node needs the label.
+        site.swarm.docker("node", "update", "--label-rm", "db", site.db_node)
+        process = other.deploy(check=False)
+        assert process.returncode == 0, f"{process.stdout}\n{other.logs()}"
+
+        assert other.request("/read").status == 200
+        names = other.swarm.docker("service", "ls", "--format", "{{.Name}}").split()
+        assert "managed_app" in names and "managed_db" not in names
+        refused = other.run("make", "backup", check=False)
+        assert refused.returncode != 0
+        assert "The database is a managed one, DATABASE_URL in .env" in refused.stdout
+    finally:
+        site.swarm.docker("node", "update", "--label-add", "db=true", site.db_node)
+        site.swarm.docker("stack", "rm", "managed", check=False)
+        site.swarm.outside("rm", "--force", "--volumes", server)
