@@ -16,8 +16,9 @@ class Load:
     """Threads that request a page again and again; use it as a context manager.
 
     `answers` counts statuses and names of errors. With keep_alive each thread keeps its connection,
-    as a browser does, and opens a new one when the server has closed it. `progress` has the duration
-    of each request in seconds, `seconds` the duration of the whole load.
+    as a browser does, and opens a new one when the server has closed it. It waits `pause` seconds after
+    each answer. `progress` has the duration of each request in seconds, `seconds` the duration of the
+    whole load.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class Load:
         keep_alive: bool = False,
         context: ssl.SSLContext | None = None,
         headers: dict[str, str] | None = None,
+        pause: float = 0,
     ):
         self.url = urlsplit(url)
         self.method = method
         self.keep_alive = keep_alive
+        self.pause = pause
         self.context = context
         self.headers = headers or {}
         self.answers = collections.Counter()
@@ -75,6 +78,7 @@ class Load:
                 closed = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
                 if fresh or not isinstance(error, closed):
                     answers[type(error).__name__] += 1
+            self.stopping.wait(self.pause)
         with self.lock:
             self.answers.update(answers)
 
