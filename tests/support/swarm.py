@@ -243,7 +243,8 @@ class SwarmSite(Project):
 
     def in_background(self, statement: str) -> None:
         """Start a statement in a session of its own on the database."""
-        psql = ("psql", "-U", "postgres", "-d", self.setting("POSTGRES_DB"), "-c", statement)
+        user, database = self.setting("POSTGRES_USER"), self.setting("POSTGRES_DB")
+        psql = ("psql", "-U", user, "-d", database, "-c", statement)
         node = self.db_node
         self.swarm.docker("exec", "--detach", self.container("db", node), *psql, node=node)
 
