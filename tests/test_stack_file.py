@@ -31,9 +31,13 @@ def test_the_services_are_the_same(files):
 def test_health_checks_rights_and_secrets_are_the_same(files):
     _, compose, stack = files
     for name, service in stack.items():
-        for key in ("healthcheck", "cap_drop", "cap_add", "read_only", "user", "ulimits", "init"):
+        for key in ("cap_drop", "cap_add", "read_only", "user", "ulimits", "init"):
             assert service.get(key) == compose[name].get(key), f"{name}: {key}"
-        assert service.get("secrets", []) == compose[name].get("secrets", []), name
+        # Swarm would replace a container that is unhealthy, in the middle of a backup. On one host, the
+        # folder with the secrets is mounted, because copies contain it.
+        if name != "backup":
+            assert service.get("healthcheck") == compose[name].get("healthcheck"), name
+            assert service.get("secrets", []) == compose[name].get("secrets", []), name
         assert service["logging"] == compose[name]["logging"]
         limits = service["deploy"]["resources"]["limits"]
         assert limits["pids"] == compose[name]["pids_limit"], name

@@ -109,5 +109,5 @@ echo "Made backups/$name ($(du -sh "/backups/$name" | cut -f 1))"
     name=${about%/about.txt}
     echo "Removed ${name#/}"
   done
-# Left of backups that were killed.
+# Left by backups that were killed.
 find /backups -maxdepth 1 -name '.partial.*' -mmin +1440 -exec rm -r {} +

@@ -14,6 +14,8 @@ SELECT format(E'%s\treplaced by a restore\tdatabase %s\tto delete it: make drop-
 FROM pg_database WHERE datname ~ '_before_[0-9]{8}_[0-9]{6}$' ORDER BY datname;
 SQL
 {%- if cookiecutter.deployment != "none" %}
+  # In production.
+  [ -z "${BACKUP_TIME:-}" ] || sh /scripts/schedule.sh --healthy || :
   [ -z "${BACKUP_REPOSITORY:-}" ] || sh /scripts/offsite.sh list
 {%- endif %}
   exit
