@@ -65,7 +65,7 @@ def test_settings_are_the_same(files):
 
 def test_the_database_is_the_one_of_development(files):
     project, compose, _ = files
-    assert f"FROM {compose['db']['image']}\n" in project.read("docker/db/Dockerfile")
+    assert f"FROM {compose['db']['image']} AS db\n" in project.read("docker/db/Dockerfile")
     assert "tmpfs" in project.read("stack.yaml")
 
 
