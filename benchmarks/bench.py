@@ -311,11 +311,13 @@ def bench_images(group: Group, folder: Path) -> None:
     group.add("building it again after an edit", "s", {OURS: edited, "nothing edited": unchanged})
 
 
-def requested(url: str, context: ssl.SSLContext | None = None, clients: int = 8) -> Load:
-    """Return the load of some clients, who keep their connections, after five seconds."""
+def requested(
+    url: str, context: ssl.SSLContext | None, clients: int = 8, duration: float = 5
+) -> Load:
+    """Return the load of some clients, who keep their connections, when it has ended."""
     headers = {"Host": "localhost", "X-Forwarded-Proto": "https"}
     with Load(url, clients, keep_alive=True, context=context, headers=headers) as load:
-        time.sleep(5)
+        time.sleep(duration)
     if set(load.answers) != {200}:
         raise RuntimeError(f"{url}: {load.answers}")
     return load
@@ -329,7 +331,7 @@ def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> floa
 
 def milliseconds(url: str, context: ssl.SSLContext | None = None) -> float:
     """Return the median duration of a request of one client, which never waits for another."""
-    return statistics.median(requested(url, context, clients=1).progress) * 1000
+    return statistics.median(requested(url, context, clients=1, duration=3).progress) * 1000
 
 
 def under_load(project: Project, action: Callable[[], Any]) -> tuple[Any, int, int]:
@@ -494,27 +496,27 @@ def replaced(site: SwarmSite) -> tuple[float, float]:
     return noticed, time.perf_counter() - start
 
 
-def bench_swarm(group: Group, folder: Path, rounds: int = 3) -> None:
+def bench_swarm(group: Group, folder: Path) -> None:
     """Measure a site on three nodes: its pages, a release, and the loss of a node."""
     rates, times, runs = defaultdict(list), defaultdict(list), defaultdict(list)
     with released_on_swarm(folder / "swarm") as site:
-        actions = {
-            "a killed node": lambda: replaced(site),
-            "make deploy": lambda: seconds(site.deploy),
-            "make rollback": lambda: seconds(lambda: site.run("make", "rollback")),
-        }
-        for number in range(rounds):
+        for _ in range(ROUNDS):
             for name, rate, time_of_one in pages_on_swarm(site):
                 rates[name].append(rate)
                 times[name].append(time_of_one)
+        for number in range(3):
             place(site, 3, "--force")
+            runs["a killed node"].append(under_load(site, lambda: replaced(site)))
+            site.swarm.start("node3")
             with open(site.path / "app/core/templates/core/home.html", "a") as page:
                 page.write(f"{{# {number} #}}\n")
-            for name, action in actions.items():
-                runs[name].append(under_load(site, action))
-                site.swarm.start("node3")
-    group.add("pages that read a row, per second", "", rates, more_is_better=True)
-    group.add("the same page, one client, p50", "ms", times)
+            runs["make deploy"].append(under_load(site, lambda: seconds(site.deploy)))
+            back = under_load(site, lambda: seconds(lambda: site.run("make", "rollback")))
+            runs["make rollback"].append(back)
+    group.add(
+        "pages that read a row, per second, by replicas of app", "", rates, more_is_better=True
+    )
+    group.add("the same page for one client, p50", "ms", times)
     killed, deploy, rollback = ([result for result, *_ in taken] for taken in runs.values())
     group.add(
         "make deploy of a changed page, under load",
