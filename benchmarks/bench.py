@@ -32,7 +32,7 @@ from tests.support.embedded_postgres import EmbeddedPostgres
 from tests.support.load import Load
 from tests.support.project import ROOT, Project
 from tests.support.store import Store
-from tests.support.swarm import Swarm, SwarmSite, site_ports
+from tests.support.swarm import HOME, Swarm, SwarmSite, site_ports
 from tests.support.tiers import missing_service
 
 ROUNDS = 5
@@ -430,7 +430,8 @@ def released_on_swarm(folder: Path) -> Iterator[SwarmSite]:
         with Store(folder / "store", host=swarm.gateway()) as store:
             site = SwarmSite(render(ROOT, folder / "site", "deployment=swarm", "media_storage=s3"))
             site.add_views()
-            site.to_swarm(swarm, store, APP_CPUS="2", DB_CPUS="2", APP_REPLICAS="3")
+            settings = {"APP_CPUS": "2", "DB_CPUS": "2", "APP_REPLICAS": "3"}
+            site.to_swarm(swarm, store, swarm.ports, **settings)
             site.deploy()
             yield site
     finally:
@@ -508,7 +509,7 @@ def bench_swarm(group: Group, folder: Path) -> None:
             place(site, 3, "--force")
             runs["a killed node"].append(under_load(site, lambda: replaced(site)))
             site.swarm.start("node3")
-            with open(site.path / "app/core/templates/core/home.html", "a") as page:
+            with open(site.path / HOME, "a", encoding="utf-8") as page:
                 page.write(f"{{# {number} #}}\n")
             runs["make deploy"].append(under_load(site, lambda: seconds(site.deploy)))
             back = under_load(site, lambda: seconds(lambda: site.run("make", "rollback")))
