@@ -432,6 +432,7 @@ def released_on_swarm(folder: Path) -> Iterator[SwarmSite]:
             site.add_views()
             settings = {"APP_CPUS": "2", "DB_CPUS": "2", "APP_REPLICAS": "3"}
             site.to_swarm(swarm, store, swarm.ports, **settings)
+            site.encrypt_if_possible()
             site.deploy()
             yield site
     finally:
