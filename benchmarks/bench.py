@@ -515,9 +515,7 @@ def bench_swarm(group: Group, folder: Path) -> None:
             runs["make deploy"].append(under_load(site, lambda: seconds(site.deploy)))
             back = under_load(site, lambda: seconds(lambda: site.run("make", "rollback")))
             runs["make rollback"].append(back)
-    group.add(
-        "pages that read a row, per second, by replicas of app", "", rates, more_is_better=True
-    )
+    group.add("pages that read a row, per second", "", rates, more_is_better=True)
     group.add("the same page for one client, p50", "ms", times)
     killed, deploy, rollback = ([result for result, *_ in taken] for taken in runs.values())
     group.add(
