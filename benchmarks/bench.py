@@ -11,24 +11,29 @@ import os
 import random
 import shutil
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
 from benchmarks import plot
 from benchmarks.figures import OURS, Group
 from tests.support.embedded_postgres import EmbeddedPostgres
-from tests.support.engine import engine_answers
 from tests.support.load import Load
 from tests.support.project import ROOT, Project
+from tests.support.store import Store
+from tests.support.swarm import HOME, Swarm, SwarmSite, site_ports
+from tests.support.tiers import missing_service
 
 ROUNDS = 5
 
@@ -306,14 +311,39 @@ def bench_images(group: Group, folder: Path) -> None:
     group.add("building it again after an edit", "s", {OURS: edited, "nothing edited": unchanged})
 
 
-def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> float:
-    """Return how many pages eight clients, who keep their connections, get each second."""
+def requested(
+    url: str, context: ssl.SSLContext | None, clients: int = 8, duration: float = 5
+) -> Load:
+    """Return the load of some clients, who keep their connections, when it has ended."""
     headers = {"Host": "localhost", "X-Forwarded-Proto": "https"}
-    with Load(url, keep_alive=True, context=context, headers=headers) as load:
-        time.sleep(5)
+    with Load(url, clients, keep_alive=True, context=context, headers=headers) as load:
+        time.sleep(duration)
     if set(load.answers) != {200}:
         raise RuntimeError(f"{url}: {load.answers}")
+    return load
+
+
+def requests_per_second(url: str, context: ssl.SSLContext | None = None) -> float:
+    """Return how many pages eight clients get each second."""
+    load = requested(url, context)
     return load.answers[200] / load.seconds
+
+
+def milliseconds(url: str, context: ssl.SSLContext | None = None) -> float:
+    """Return the median duration of a request of one client, which never waits for another."""
+    return statistics.median(requested(url, context, clients=1, duration=3).progress) * 1000
+
+
+def under_load(project: Project, action: Callable[[], Any]) -> tuple[Any, int, int]:
+    """Return what an action returns, and how many requests were lost and answered meanwhile."""
+    trust = project.trusting()
+    url = f"https://localhost:{project.port}/receive"
+    kinds = [("GET", False), ("GET", True), ("POST", False)]
+    loads = [Load(url, 3, method, keep_alive, trust) for method, keep_alive in kinds]
+    with loads[0], loads[1], loads[2]:
+        result = action()
+    answered = sum(load.answers[200] for load in loads)
+    return result, sum(sum(load.answers.values()) for load in loads) - answered, answered
 
 
 @contextmanager
@@ -374,8 +404,6 @@ def bench_releases(group: Group, folder: Path) -> None:
     """Measure what a release under load loses."""
     samples, notes = {}, {}
     with released(folder / "releases") as project:
-        trust = project.trusting()
-        url = f"https://localhost:{project.port}"
         changes = {
             "code": ("app/core/views.py", "import platform", "import platform  # a change"),
             "a setting of app": (".env", "SECONDS=3600", "SECONDS=7200"),
@@ -385,17 +413,128 @@ def bench_releases(group: Group, folder: Path) -> None:
         }
         for name, change in changes.items():
             project.replace(*change)
-            kinds = [("GET", False), ("GET", True), ("POST", False)]
-            loads = [
-                Load(f"{url}/receive", 3, method, keep_alive, trust) for method, keep_alive in kinds
-            ]
-            with loads[0], loads[1], loads[2]:
-                took = seconds(project.deploy)
-            answered = sum(load.answers[200] for load in loads)
-            lost = sum(sum(load.answers.values()) for load in loads) - answered
+            took, lost, answered = under_load(project, lambda: seconds(project.deploy))
             samples[f"release of {name}"] = [lost]
             notes[f"release of {name}"] = f"{lost} of {answered + lost:,}, in {took:.0f} s"
     group.add("requests lost", "", samples, notes=notes)
+
+
+@contextmanager
+def released_on_swarm(folder: Path) -> Iterator[SwarmSite]:
+    """Release a project on three nodes, with Caddy and the database on the first; remove all afterwards."""
+    swarm = Swarm(site_ports())
+    try:
+        swarm.up()
+        swarm.docker("node", "update", "--label-rm", "db", "node2")
+        swarm.docker("node", "update", "--label-add", "db=true", "node1")
+        with Store(folder / "store", host=swarm.gateway()) as store:
+            site = SwarmSite(render(ROOT, folder / "site", "deployment=swarm", "media_storage=s3"))
+            site.add_views()
+            settings = {"APP_CPUS": "2", "DB_CPUS": "2", "APP_REPLICAS": "3"}
+            site.to_swarm(swarm, store, swarm.ports, **settings)
+            site.encrypt_if_possible()
+            site.deploy()
+            yield site
+    finally:
+        swarm.down()
+
+
+def place(site: SwarmSite, replicas: int, *options: str) -> list[str]:
+    """Run so many containers of app; return their nodes. With options, none of the old ones stays."""
+    update = ("service", "update", "--detach")
+    if options:
+        site.swarm.docker(*update, "--replicas=0", "site_app")
+        site.wait_until(lambda: not site.tasks("app"), 120)
+    site.swarm.docker(*update, f"--replicas={replicas}", *options, "site_app")
+    site.wait_until(lambda: len(site.tasks("app")) == replicas, 120)
+    # Caddy asks for their addresses each second.
+    time.sleep(2)
+    return [node for node, _ in site.tasks("app")]
+
+
+def pages_on_swarm(site: SwarmSite) -> Iterator[tuple[str, float, float]]:
+    """Measure a page with each number of replicas: pages per second, milliseconds for one page."""
+    trust = site.trusting()
+    caddy = f"https://localhost:{site.port}/read"
+    direct = f"http://{site.swarm.docker('info', '--format', '{{.Swarm.NodeAddr}}')}:8000/read"
+    # Only one container can have the port of the node.
+    port = "mode=host,published=8000,target=8000"
+    first = "node.hostname==node1"
+    changes = {
+        ("1 node", 1): [f"--constraint-add={first}", f"--publish-add={port}"],
+        ("1 node", 2): [f"--publish-rm={port}"],
+        ("1 node", 4): [],
+        ("3 nodes", 1): [f"--constraint-rm={first}"],
+        ("3 nodes", 2): [],
+        ("3 nodes", 4): [],
+    }
+    for (where, replicas), options in changes.items():
+        nodes = set(place(site, replicas, *options))
+        if where == "1 node":
+            expected = nodes == {"node1"}
+        else:
+            # The first ones start where nothing else runs.
+            expected = len(nodes) == min(replicas, 3) and ("node1" in nodes) == (replicas > 2)
+        if not expected:
+            raise RuntimeError(f"{replicas} on {where}: {nodes}")
+        name = f"{OURS}, {replicas} on {where}"
+        yield name, requests_per_second(caddy, trust), milliseconds(caddy, trust)
+        if (where, replicas) == ("1 node", 1):
+            yield "1 on 1 node, without Caddy", requests_per_second(direct), milliseconds(direct)
+
+
+def replaced(site: SwarmSite) -> tuple[float, float]:
+    """Kill a node; return the seconds until Swarm notices, and until all replicas run again."""
+    start = time.perf_counter()
+    site.swarm.kill("node3")
+    site.swarm.wait_for_status("node3", "Down")
+    noticed = time.perf_counter() - start
+
+    def all_run() -> bool:
+        nodes = [node for node, _ in site.tasks("app")]
+        return len(nodes) == 3 and "node3" not in nodes
+
+    site.wait_until(all_run, 180)
+    return noticed, time.perf_counter() - start
+
+
+def bench_swarm(group: Group, folder: Path) -> None:
+    """Measure a site on three nodes: its pages, a release, and the loss of a node."""
+    rates, times, runs = defaultdict(list), defaultdict(list), defaultdict(list)
+    with released_on_swarm(folder / "swarm") as site:
+        for _ in range(ROUNDS):
+            for name, rate, time_of_one in pages_on_swarm(site):
+                rates[name].append(rate)
+                times[name].append(time_of_one)
+        for number in range(3):
+            place(site, 3, "--force")
+            runs["a killed node"].append(under_load(site, lambda: replaced(site)))
+            site.swarm.start("node3")
+            with open(site.path / HOME, "a", encoding="utf-8") as page:
+                page.write(f"{{# {number} #}}\n")
+            runs["make deploy"].append(under_load(site, lambda: seconds(site.deploy)))
+            back = under_load(site, lambda: seconds(lambda: site.run("make", "rollback")))
+            runs["make rollback"].append(back)
+    group.add("pages that read a row, per second", "", rates, more_is_better=True)
+    group.add("the same page for one client, p50", "ms", times)
+    killed, deploy, rollback = ([result for result, *_ in taken] for taken in runs.values())
+    group.add(
+        "make deploy of a changed page, under load",
+        "s",
+        {OURS: deploy, "make rollback, which only replaces containers": rollback},
+    )
+    noticed, complete = zip(*killed, strict=True)
+    group.add(
+        "a killed node under load, until all replicas run",
+        "s",
+        {OURS: complete, "Swarm sees that the node is down": noticed},
+    )
+    lost = {name: [lost for _, lost, _ in taken] for name, taken in runs.items()}
+    notes = {
+        name: f"{sum(lost[name])} of {sum(lost + answered for _, lost, answered in taken):,}"
+        for name, taken in runs.items()
+    }
+    group.add("requests lost", "", lost, notes=notes)
 
 
 # About 1 GB: rows, some of them large, and three indexes.
@@ -486,19 +625,31 @@ GROUPS = {
     "images": bench_images,
     "pages": bench_pages,
     "releases": bench_releases,
+    "swarm": bench_swarm,
     "data": bench_data,
 }
 WITHOUT_ENGINE = ("rendering", "waiting")
 
 
+def missing(name: str) -> str | None:
+    """Return how to get what a group needs, or None if it is available."""
+    tier = "swarm" if name == "swarm" else "stack"
+    return None if name in WITHOUT_ENGINE else missing_service(tier)
+
+
 def main() -> None:
     """Measure the groups that the arguments name, or all that can be measured here."""
-    names = sys.argv[1:] or (GROUPS if engine_answers() else WITHOUT_ENGINE)
+    names = sys.argv[1:] or list(GROUPS)
     if unknown := set(names) - GROUPS.keys():
         sys.exit(f"No such group: {', '.join(unknown)}. There are: {', '.join(GROUPS)}.")
+    reasons = {name: reason for name in names if (reason := missing(name))}
+    for name, reason in reasons.items():
+        print(f"{name} cannot be measured: {reason}", file=sys.stderr)
+    if reasons and sys.argv[1:]:
+        sys.exit(1)
     print(f"{'':<50} {'median':>24}   ours to it")
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
+        for name in [name for name in names if name not in reasons]:
             group = Group(name)
             GROUPS[name](group, Path(folder))
             group.save()

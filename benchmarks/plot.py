@@ -23,6 +23,8 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "plot",
     "font.family": "sans-serif",
+    # Each text repeats the list.
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
 }
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,6 +1,7 @@
 """The benchmark: its figures are kept as JSON, and each plot shows the figures that are kept."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -54,14 +55,26 @@ def test_other_templates_are_measured_in_the_same_run(tmp_path, monkeypatch):
     assert (tmp_path / "rendering2/other").is_dir()
 
 
-@pytest.mark.plots
-def test_an_unknown_group_is_refused_with_the_names_of_all():
+def refusal(group: str, **environment: str) -> str:
+    """Return what make bench prints about a group that it refuses."""
     process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench", "starts"],
+        [sys.executable, "-m", "benchmarks.bench", group],
         cwd=ROOT,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert process.returncode == 1
-    assert process.stderr.startswith("No such group: starts. There are: rendering, ")
+    assert (process.returncode, process.stdout) == (1, "")
+    return process.stderr
+
+
+@pytest.mark.plots
+def test_an_unknown_group_is_refused_with_the_names_of_all():
+    assert refusal("starts").startswith("No such group: starts. There are: rendering, ")
+
+
+@pytest.mark.plots
+def test_a_group_whose_service_is_missing_is_refused_with_the_way_to_get_it(tmp_path):
+    (line,) = refusal("swarm", DOCKER_HOST=f"unix://{tmp_path}/none").splitlines()
+    assert line.startswith("swarm cannot be measured: no Docker engine with Compose answers: ")

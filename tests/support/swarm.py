@@ -217,6 +217,11 @@ class SwarmSite(Project):
         self.run(sys.executable, "scripts/make_secrets.py")
         use_store(self, store)
 
+    def encrypt_if_possible(self) -> None:
+        """Leave out the encryption of the networks, if the kernel has no cipher for it."""
+        if not self.swarm.encrypts():
+            self.replace("stack.yaml", '    driver_opts:\n      encrypted: "true"\n', "")
+
     def run(self, *command, env: dict[str, str] | None = None, timeout: float = 600, **options):
         """Run a command on node1."""
         return super().run(

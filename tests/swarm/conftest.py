@@ -54,9 +54,7 @@ def site(bake_once, swarm, store) -> SwarmSite:
         "interval: 2s\n      timeout: 10s\n      start_period: 10s\n",
     )
     site.replace("stack.yaml", "monitor: 10s", "monitor: 3s")
-    if not swarm.encrypts():
-        encrypted = '    driver_opts:\n      encrypted: "true"\n'
-        site.replace("stack.yaml", encrypted, "")
+    site.encrypt_if_possible()
     site.first_release = site.deploy(check=False)
     assert site.first_release.returncode == 0, f"{site.first_release.stdout}\n{site.logs()}"
     return site
