@@ -2,7 +2,8 @@
 
 Tiers: tests without a mark need nothing but Python and make; the marks in pyproject.toml say what
 the others need. A test whose service is missing is skipped, and the report says how to get it. With
-REQUIRE_TIERS=postgres,stack it fails instead.
+REQUIRE_TIERS=postgres,stack it fails instead. With PASSED_BARE=FILE, the tests that have passed in
+.ci/bare, which wrote the file, are left out.
 """
 
 import fcntl
@@ -23,12 +24,26 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
 from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
+from tests.support.outcomes import left_out
 from tests.support.project import ROOT, Project
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
 # Set where `make test` runs the tests. With them, make in a project prints the names of folders, too.
 for variable in ("MAKEFLAGS", "MAKELEVEL"):
     os.environ.pop(variable, None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has passed in the container of .ci/bare, if that has run before."""
+    if file := os.environ.get("PASSED_BARE"):
+        try:
+            out = set(left_out(items, file))
+        except OSError as error:
+            raise pytest.UsageError(
+                f"PASSED_BARE names a file that .ci/bare makes: {error}"
+            ) from None
+        config.hook.pytest_deselected(items=list(out))
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

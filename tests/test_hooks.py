@@ -15,6 +15,9 @@ from cookiecutter.utils import create_env_with_context
 
 from tests.support.project import ROOT
 
+# They run on the Python of whoever renders a project.
+pytestmark = pytest.mark.every_python
+
 
 @pytest.fixture
 def hook(tmp_path):

@@ -97,6 +97,7 @@ def test_a_refused_answer_changes_no_existing_file(tmp_path, used):
     assert digests(tmp_path) == before
 
 
+@pytest.mark.every_python
 def test_without_hooks_make_env_completes_the_project(tmp_path, python_for):
     status, _ = generate(tmp_path, "--accept-hooks=no")
     assert status == 0

@@ -30,7 +30,7 @@ def run_tests(*words: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
         cwd=ROOT,
-        env=os.environ | {"PATH": os.devnull, "REQUIRE_TIERS": ""} | environment,
+        env=os.environ | {"PATH": os.devnull, "REQUIRE_TIERS": "", "PASSED_BARE": ""} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -87,3 +87,32 @@ def test_a_bare_run_may_skip_tests_and_differ_in_nothing_else(tmp_path, inside, 
     )
     assert process.returncode == status, process.stderr
     assert message in process.stdout + process.stderr
+
+
+def test_what_has_passed_in_a_bare_run_is_left_out_and_nothing_else(tmp_path):
+    here, hooks = "tests/test_tiers.py::", "tests/test_hooks.py::"
+    run_on_every_python = f"{hooks}test_the_defaults_have_no_problem"
+    outcomes = {
+        f"{here}test_messages_to_clients_begin_when_the_server_is_ready_over_tcp": "passed",
+        f"{here}test_a_test_whose_service_is_missing_is_skipped_with_how_to_get_it": "skipped",
+        f"{here}test_a_test_whose_service_is_required_fails_without_it": "failed",
+        run_on_every_python: "passed",
+    }
+    lines = [[test, end] for test, end in outcomes.items()]
+    # It passed, and then its teardown failed.
+    torn_down = f"{here}test_what_has_passed_in_a_bare_run_is_left_out_and_nothing_else"
+    lines += [[torn_down, "passed"], [torn_down, "failed"]]
+    file = tmp_path / "passed"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    words = ("--collect-only", "--quiet", "tests/test_tiers.py", "tests/test_hooks.py")
+
+    everything, rest = (
+        {line for line in run_tests(*words, PASSED_BARE=passed).stdout.splitlines() if "::" in line}
+        for passed in ("", str(file))
+    )
+
+    assert run_on_every_python in everything and len(everything) > 10
+    assert everything - rest == {test for test in list(outcomes)[:1]}
+    process = run_tests(*words, PASSED_BARE=str(tmp_path / "missing"))
+    assert process.returncode == 4
+    assert "PASSED_BARE names a file that .ci/bare makes: " in process.stdout + process.stderr

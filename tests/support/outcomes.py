@@ -1,8 +1,10 @@
-"""Write the outcome of each test to the file that OUTCOMES names, and compare two such files.
+"""Keep the outcomes of tests in a file, compare two such files, and leave out what has passed.
 
-As a plugin of pytest (-p tests.support.outcomes) it adds a line for each test that is collected and
-for each outcome. As a program, `outcomes.py OUTSIDE INSIDE` fails unless each test of the first file
-passed or was skipped in the second, and no other test failed there.
+As a plugin of pytest (-p tests.support.outcomes) it adds a line to the file that OUTCOMES names for
+each test that is collected and for each outcome. As a program, `outcomes.py OUTSIDE INSIDE` fails
+unless each test of the first file passed or was skipped in the second, and no other test failed there.
+
+PASSED_BARE names the outcomes of .ci/bare: what passed there is left out here (tests/conftest.py).
 """
 
 import collections
@@ -42,6 +44,19 @@ def outcomes(file: str) -> dict[str, str]:
         test, outcome = json.loads(line)
         found[test] = max(found.get(test, "collected"), outcome, key=RANK.index)
     return found
+
+
+def left_out(items: list, file: str) -> list:
+    """Return the tests that passed in the run that wrote the file, except those marked every_python.
+
+    A test that was skipped there, has failed, or is unknown there, is not among them.
+    """
+    passed = {test for test, outcome in outcomes(file).items() if outcome == "passed"}
+    return [
+        item
+        for item in items
+        if item.nodeid in passed and not item.get_closest_marker("every_python")
+    ]
 
 
 def main() -> int:
