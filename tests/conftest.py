@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
 from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
-from tests.support.outcomes import left_out
+from tests.support.outcomes import GROUP, left_out
 from tests.support.project import ROOT, Project
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
@@ -33,8 +33,10 @@ for variable in ("MAKEFLAGS", "MAKELEVEL"):
     os.environ.pop(variable, None)
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has passed in the container of .ci/bare, if that has run before."""
+    """Leave out what has passed in .ci/bare, and order the others for the processes of xdist."""
     if file := os.environ.get("PASSED_BARE"):
         try:
             out = set(left_out(items, file))
@@ -44,6 +46,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ) from None
         config.hook.pytest_deselected(items=list(out))
         items[:] = [item for item in items if item not in out]
+    for item in items:
+        if owner := owner_of_shared(item):
+            item.add_marker(pytest.mark.xdist_group(GROUP + owner))
+    # The short ones last, so that all processes end at about the same time.
+    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+
+
+def owner_of_shared(item: pytest.Item) -> str | None:
+    """Return the file or folder whose tests share a stack or server with this one.
+
+    One process runs all of them: in two processes, each would start one.
+    """
+    fixtures = [
+        fixture for found in item._fixtureinfo.name2fixturedefs.values() for fixture in found
+    ]
+    owners = [fixture.baseid for fixture in fixtures if fixture.scope in ("module", "package")]
+    # The one that stays longest. `tests` has only the browser, and those tests run in one process.
+    return min((owner for owner in owners if owner.startswith("tests/")), key=len, default=None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -77,6 +77,8 @@ class Project:
         self.port: int | None = None
         # The Compose names that it has had: production and development have different ones.
         self.stacks: set[str] = set()
+        # The certificate of Caddy's authority, from the last look into its container.
+        self.authority = ""
 
     @staticmethod
     def unused_slug() -> str:
@@ -231,17 +233,27 @@ class Project:
     def trusting(self) -> ssl.SSLContext:
         """Return a TLS context that trusts Caddy's own authority."""
         certificate = "/data/caddy/pki/authorities/local/root.crt"
-        pem = self.compose("exec", "-T", "caddy", "cat", certificate).stdout
-        return ssl.create_default_context(cadata=pem)
+        self.authority = self.compose("exec", "-T", "caddy", "cat", certificate).stdout
+        return ssl.create_default_context(cadata=self.authority)
 
     def request(
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> http.client.HTTPResponse:
         """Return the response over HTTPS, with its `text`; _ in a header's name stands for -."""
-        connection = http.client.HTTPSConnection(
-            "localhost", self.port, timeout=60, context=self.trusting()
-        )
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        known = bool(self.authority)
+        context = ssl.create_default_context(cadata=self.authority) if known else self.trusting()
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=60, context=context
+        )
+        try:
+            connection.connect()
+        except ssl.SSLCertVerificationError:
+            if not known:
+                raise
+            # A new volume has a new authority.
+            self.authority = ""
+            return self.request(path, method, body, **headers)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         response.text = response.read().decode(errors="replace")
@@ -264,16 +276,18 @@ class Project:
     def inspect(self, service: str, template: str) -> list[str]:
         """Return the result of a docker inspect template for each container of a service."""
         ids = self.compose("ps", "--all", "--quiet", service).stdout.split()
-        return [self.run("docker", "inspect", "-f", template, id).stdout.strip() for id in ids]
+        if not ids:
+            return []
+        # A template may print several lines.
+        end = "<end of a container>"
+        printed = self.run("docker", "inspect", "--format", template + end, *ids).stdout
+        return [text.strip() for text in printed.split(f"{end}\n")[:-1]]
 
     def restarts(self) -> int:
         """Return how often containers of the stack were restarted by the engine."""
-        services = self.compose("config", "--services").stdout.split()
-        return sum(
-            int(count)
-            for service in services
-            for count in self.inspect(service, "{{.RestartCount}}")
-        )
+        ids = self.compose("ps", "--all", "--quiet").stdout.split()
+        counts = self.run("docker", "inspect", "--format", "{{.RestartCount}}", *ids).stdout
+        return sum(map(int, counts.split()))
 
     def remove_from_engine(self) -> None:
         """Remove all its stacks from the engine; fail if something stays."""
@@ -282,7 +296,8 @@ class Project:
 
     def remove_stack(self, stack: str) -> None:
         """Remove one stack from the engine; fail if something stays."""
-        down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        # At once: the data goes, too.
+        down = ("down", "--volumes", "--remove-orphans", "--timeout", "0")
         self.compose("-p", stack, *down, check=False)
         mine = ("--filter", f"label=com.docker.compose.project={stack}")
         # Compose does not remove images, nor volumes that no service uses any more.
