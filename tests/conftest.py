@@ -59,11 +59,11 @@ def owner_of_shared(item: pytest.Item) -> str | None:
     One process runs all of them: in two processes, each would start one.
     """
     fixtures = [
-        fixture for found in item._fixtureinfo.name2fixturedefs.values() for fixture in found
+        used for all_of_name in item._fixtureinfo.name2fixturedefs.values() for used in all_of_name
     ]
-    owners = [fixture.baseid for fixture in fixtures if fixture.scope in ("module", "package")]
-    # The one that stays longest. `tests` has only the browser, and those tests run in one process.
-    return min((owner for owner in owners if owner.startswith("tests/")), key=len, default=None)
+    folders = [fixture.baseid for fixture in fixtures if fixture.scope == "package"]
+    files = [item.location[0] for fixture in fixtures if fixture.scope == "module"]
+    return next(iter(folders + files), None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -203,6 +203,32 @@ def page(browser) -> Iterator[Page]:
     yield page
     page.close()
     assert errors == []
+
+
+@pytest.fixture(scope="module")
+def module_stack(bake_once) -> Iterator[Project]:
+    """A running default project that the tests of a file share; each restores what it changes."""
+    project = bake_once(project_slug=Project.unused_slug())
+    project.choose_port()
+    project.add_views()
+    try:
+        project.up()
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+@pytest.fixture(scope="module")
+def module_site(bake_once) -> Iterator[Project]:
+    """A default project in production that the tests of a file share; each restores what it changes."""
+    project = bake_once(project_slug=Project.unused_slug(), ci="none")
+    project.add_views()
+    project.to_production()
+    try:
+        project.deploy()
+        yield project
+    finally:
+        project.remove_from_engine()
 
 
 @pytest.fixture

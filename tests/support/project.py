@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # body.
 TEST_VIEWS = """
 
+import sys  # noqa: E402
 import time  # noqa: E402
 
 from django.db import connection  # noqa: E402
@@ -31,6 +32,7 @@ from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 
 @csrf_exempt
 def slow(request):
+    print("A slow request begins", file=sys.stderr, flush=True)
     time.sleep(float(request.GET["seconds"]))
     return HttpResponse("finished")
 
@@ -197,7 +199,7 @@ class Project:
         except OSError as error:
             return 0, str(error)
 
-    def wait_until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+    def wait_until(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Return when the condition holds; after so many seconds, fail with the logs."""
         wait_until(condition, seconds, self.logs)
 
