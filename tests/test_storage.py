@@ -42,8 +42,8 @@ def test_uploads_are_kept_and_writable_in_production(make_stack, version):
     assert project.compose(*run, "cat $MEDIA_ROOT/upload").stdout.splitlines()[-1] == "hello"
 
 
-def test_uploads_are_in_the_project_folder_in_development(start_stack):
-    project = start_stack()
+def test_uploads_are_in_the_project_folder_in_development(module_stack):
+    project = module_stack
     save = (
         "from django.core.files.base import ContentFile;"
         "from django.core.files.storage import default_storage as storage;"
@@ -56,9 +56,9 @@ def test_uploads_are_in_the_project_folder_in_development(start_stack):
     assert "upload.txt" not in project.run("git", "status", "--short", "media").stdout
 
 
-def test_two_servers_never_run_on_the_same_data(start_stack):
-    project = start_stack()
-    process = project.compose("run", "--rm", "--no-deps", "db", check=False, timeout=60)
+def test_two_servers_never_run_on_the_same_data(module_stack):
+    project = module_stack
+    process = project.compose("run", "--rm", "--no-deps", "db", check=False)
     assert process.returncode != 0
     assert "Another container runs a server on this data" in process.stdout
     assert project.status("/health/ready") == 200
