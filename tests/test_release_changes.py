@@ -5,9 +5,7 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,17 +21,10 @@ CADDYFILE = "docker/caddy/Caddyfile"
 BREAKS = 10
 
 
-@pytest.fixture(scope="module")
-def site(bake_once) -> Iterator[Project]:
+@pytest.fixture
+def site(module_site) -> Project:
     """One site that every test of this file releases again."""
-    project = bake_once(project_slug=Project.unused_slug(), ci="none")
-    project.add_views()
-    project.to_production()
-    try:
-        project.deploy()
-        yield project
-    finally:
-        project.remove_from_engine()
+    return module_site
 
 
 def release(site: Project, lost: int | None = 0) -> str:
@@ -209,7 +200,9 @@ def test_an_interrupted_release_leaves_nothing_behind(site, name, moment):
         os.killpg(running.process.pid, getattr(signal, name))
         running.end()
         site.wait_until(lambda: "release" not in files_of_caddy(site))
-        time.sleep(3)
+        # At least one request that has begun after that.
+        seen = len(load.progress)
+        site.wait_until(lambda: len(load.progress) > seen + 2)
     assert set(load.answers) == {200}, load.answers
     settle(site)
 
@@ -255,7 +248,7 @@ def test_a_release_completes_when_its_output_is_closed(site):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        site.wait_until(lambda: "release" in files_of_caddy(site), seconds=60)
+        site.wait_until(lambda: "release" in files_of_caddy(site))
         process.stdout.close()
         assert process.wait(timeout=120) == 0
     assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str((memory - 32) * 1024**2)]
@@ -266,7 +259,7 @@ def test_an_upload_survives_a_release(site):
     with SlowBodies(url, 3, 900_000, 10_000, 0.4, site.trusting()) as uploads:
         site.wait_until(lambda: uploads.open == 3)
         site.deploy()
-        site.wait_until(lambda: sum(uploads.answers.values()) == 3, seconds=60)
+        site.wait_until(lambda: sum(uploads.answers.values()) == 3)
     assert uploads.answers == {200: 3}
 
 
