@@ -74,29 +74,48 @@ def inside(site: Project, service: str, script: str) -> str:
     return site.compose("exec", "-T", service, "sh", "-ec", script).stdout.strip()
 
 
+def slowest_but_one_percent(load: Load) -> float:
+    """Return how many seconds 99 % of the requests took at most."""
+    return sorted(load.progress)[int(len(load.progress) * 0.99)]
+
+
 def test_slow_clients_do_not_delay_others(site):
     url = f"https://localhost:{site.port}"
     trust = site.trusting()
+    with Load(f"{url}/", threads=2, context=trust) as load:
+        site.wait_until(lambda: len(load.progress) > 100)
+    usual = slowest_but_one_percent(load)
     with (
         SlowBodies(f"{url}/", 100, 100_000, 1, 2, trust, FORM) as trickles,
         SlowBodies(f"{url}/receive", 30, 9_000_000, 100_000, 0.2, trust) as uploads,
     ):
         site.wait_until(lambda: trickles.open == 100 and uploads.open == 30)
         with Load(f"{url}/", threads=2, context=trust) as load:
-            # Until all uploads are complete.
-            site.wait_until(lambda: sum(uploads.answers.values()) == 30, seconds=120)
+            site.wait_until(
+                lambda: sum(uploads.answers.values()) == 30 and len(load.progress) > 200
+            )
         assert trickles.open == 100, trickles.answers
-    assert set(load.answers) == {200} and load.answers[200] > 200, load.answers
-    assert sorted(load.progress)[int(load.answers[200] * 0.99)] < 0.5
+    assert set(load.answers) == {200}, load.answers
+    # A machine that is busy with something else is slow without slow clients, too.
+    assert slowest_but_one_percent(load) < 0.5 + 4 * usual
     assert uploads.answers == {200: 30}
     assert not killed(site)
 
 
-def test_a_body_that_takes_too_long_is_cut_off(make_site):
-    site = make_site({"BODY_TIMEOUT": "3s"})
+def test_a_body_that_takes_too_long_is_cut_off(site):
+    def set_timeout(old: str, new: str) -> None:
+        site.replace(".env", f"BODY_TIMEOUT={old}", f"BODY_TIMEOUT={new}")
+        site.compose("up", "--detach")
+        site.compose("restart", "caddy")
+        site.wait_until(lambda: site.status_over_https("/") == 200)
+
     url = f"https://localhost:{site.port}/receive"
-    with SlowBodies(url, 5, 100_000, 1, 0.5, site.trusting()) as slow:
-        site.wait_until(lambda: sum(slow.answers.values()) == 5, seconds=15)
+    set_timeout("5m", "3s")
+    try:
+        with SlowBodies(url, 5, 100_000, 1, 0.5, site.trusting()) as slow:
+            site.wait_until(lambda: sum(slow.answers.values()) == 5)
+    finally:
+        set_timeout("3s", "5m")
     # The connections end without a status, so no client believes that its upload arrived.
     assert not {key for key in slow.answers if isinstance(key, int)}, slow.answers
 

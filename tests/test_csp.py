@@ -192,7 +192,7 @@ class Site:
         environment |= self.database
         command, env = self.command("-m", "gunicorn", "config.wsgi", *options, **environment)
         self.running = self.project.start(*command, env=env, cwd="app")
-        wait_until(lambda: self.project.status("/health/ready") == 200, 60, self.running.printed)
+        wait_until(lambda: self.project.status("/health/ready") == 200, 120, self.running.printed)
 
     def stop(self) -> None:
         """Stop gunicorn if it runs, without waiting for the connections that browsers keep open."""

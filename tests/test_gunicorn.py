@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import runpy
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.embedded_postgres import EmbeddedPostgres, free_port
-from tests.support.processes import Running, wait_until
+from tests.support.processes import Running, wait_as_a_person_does, wait_until
 from tests.support.project import Project
 
 PASSWORD = "correct horse"
@@ -87,7 +86,7 @@ def serve(bake_once, python_for, make_server):
         running = project.start(*command, env=env, cwd="app")
         try:
             # Both workers: one that is still starting ignores the signal to stop.
-            wait_until(lambda: running.printed().count("Booting worker") == 2, 30, running.printed)
+            wait_until(lambda: running.printed().count("Booting worker") == 2, 120, running.printed)
             yield Site(port, running, server, manage)
         finally:
             running.process.terminate()
@@ -200,11 +199,10 @@ def test_a_module_that_hangs_is_shown_in_development_until_it_is_corrected(bake,
         cwd="app",
     )
     try:
-        wait_until(lambda: "while True" in project.get("/health/live")[1], 60, running.printed)
-        # gunicorn compares the times of the files once a second, from now on.
-        time.sleep(1.5)
+        wait_until(lambda: "while True" in project.get("/health/live")[1], 120, running.printed)
+        wait_as_a_person_does()
         views.write_text(correct, encoding="utf-8")
-        wait_until(lambda: project.status("/health/live") == 200, 60, running.printed)
+        wait_until(lambda: project.status("/health/live") == 200, 120, running.printed)
     finally:
         running.process.terminate()
         running.end(60)

@@ -42,7 +42,7 @@ def serve(bake_once, python_for, make_server):
             f"--bind=127.0.0.1:{port}",
         )
         running.append(project.start(*command, env=env, cwd="app"))
-        wait_until(lambda: "Booting worker" in running[-1].printed(), 30, running[-1].printed)
+        wait_until(lambda: "Booting worker" in running[-1].printed(), 120, running[-1].printed)
         return f"http://127.0.0.1:{port}/"
 
     yield started

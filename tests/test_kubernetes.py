@@ -111,9 +111,7 @@ def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, answers):
     job, deployment = (objects[kind]["spec"]["template"]["spec"] for kind in ("Job", "Deployment"))
 
     def run(pod: dict, *words: str, **how) -> subprocess.CompletedProcess[str]:
-        return project.run(
-            *("docker", "run", *words, *options(project, pod, str(secrets))), timeout=60, **how
-        )
+        return project.run(*("docker", "run", *words, *options(project, pod, str(secrets))), **how)
 
     def logs() -> str:
         return project.run("docker", "logs", container, check=False).stdout
@@ -121,7 +119,7 @@ def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, answers):
     container = run(deployment, "--detach", "--init").stdout.strip()
     try:
         # As replicas do that start before the Job has ended.
-        wait_until(lambda: "migrations are not applied" in logs(), 60, logs)
+        wait_until(lambda: "migrations are not applied" in logs(), 120, logs)
         assert "Applying core.0001_initial... OK" in run(job, "--rm").stdout
 
         def status(path: str, *headers: str) -> str:
@@ -138,7 +136,7 @@ def test_the_image_works_as_the_manifests_run_it(make_stack, tmp_path, answers):
         probes = deployment["containers"][0]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             path = probes[probe]["httpGet"]["path"]
-            wait_until(lambda path=path: status(path) == "200", 60, logs)
+            wait_until(lambda path=path: status(path) == "200", 120, logs)
         host = f"Host: {objects['ConfigMap']['data']['ALLOWED_HOSTS']}"
         assert status("/", host, "X-Forwarded-Proto: https") == "200"
         assert status("/", "Host: other.example.org", "X-Forwarded-Proto: https") == "400"

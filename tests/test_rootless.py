@@ -79,7 +79,7 @@ class Machine:
     def wait_for_page(self, path: str) -> None:
         """Return when a page is there."""
         logs = ("docker", "compose", "logs", "--no-color")
-        wait_until(lambda: self.status(path) == "200", 60, lambda: self.run(*logs, check=False))
+        wait_until(lambda: self.status(path) == "200", 120, lambda: self.run(*logs, check=False))
 
     def sql(self, statement: str) -> str:
         """Run a statement in the db service; return the rows, unaligned."""

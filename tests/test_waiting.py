@@ -244,7 +244,7 @@ def test_signals_end_it_without_a_traceback(project, server, running, number, st
         signal.signal(signal.SIGINT, before)
     waiting.wait_for("connection refused.\n")
     waiting.process.send_signal(number)
-    assert waiting.end(5) == status
+    assert waiting.end() == status
     assert waiting.printed().partition("connection refused.\n")[2] == last
 
 
@@ -311,7 +311,7 @@ def test_settings_that_do_not_import_fail_with_their_own_message(bake, python_fo
     project = bake()
     python = python_for(django_version="5.2", postgres_driver=DRIVERS_WITH_WHEELS[0])
     project.replace("app/config/settings.py", "import environ", "import environment_of_nobody")
-    process = project.run(python, "manage.py", "wait_for_db", cwd="app", check=False, timeout=20)
+    process = project.run(python, "manage.py", "wait_for_db", cwd="app", check=False)
     assert process.returncode == 1
     assert "No module named 'environment_of_nobody'" in process.stdout
 

@@ -46,7 +46,7 @@ def test_an_interrupted_first_start_can_be_repeated(make_stack):
     ):
         project.compose("down", "--volumes")
         project.compose("up", "--detach", "--no-deps", "db")
-        wait_until(partial(log_has, project, message), 30, lambda: project.logs("db"))
+        wait_until(partial(log_has, project, message), 120, lambda: project.logs("db"))
         (id,) = project.compose("ps", "--all", "--quiet", "db").stdout.split()
         project.run("docker", "kill", id)
         project.up("db")

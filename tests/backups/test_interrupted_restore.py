@@ -39,7 +39,7 @@ def wait_for_copy(project: Project, explain) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND "
         f"datname = '{project.slug}_restoring'"
     )
-    wait_until(lambda: project.admin_sql(copying) != "0", 30, explain)
+    wait_until(lambda: project.admin_sql(copying) != "0", 120, explain)
 
 
 def restores(project: Project) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     before = state_of(project)
 
     def nothing_changed(explain: str = "") -> None:
-        wait_until(lambda: not restores(project), 20, project.logs)
+        wait_until(lambda: not restores(project), 120, project.logs)
         assert databases(project) == {project.slug}, explain
         assert state_of(project) == before and project.sql("SELECT * FROM later") == "1"
 
@@ -112,7 +112,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     project.compose("down")
     assert running.end() != 0
     project.up()
-    wait_until(lambda: databases(project) == {project.slug}, 20, project.logs)
+    wait_until(lambda: databases(project) == {project.slug}, 120, project.logs)
     assert state_of(project) == before
 
     restore(project, big_backup)
@@ -136,10 +136,10 @@ def test_a_restore_while_the_site_writes_loses_no_row(project):
     with ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(write, client) for client in range(1, 9)]
         try:
-            wait_until(lambda: len(acknowledged) > 100, 30, project.logs)
+            wait_until(lambda: len(acknowledged) > 100, 120, project.logs)
             replaced = re.search(r"kept as the database (\S+)", restore(project, name).stdout)[1]
             count = len(acknowledged)
-            wait_until(lambda: len(acknowledged) > count + 100, 30, project.logs)
+            wait_until(lambda: len(acknowledged) > count + 100, 120, project.logs)
         finally:
             stop.append(True)
         for client in clients:

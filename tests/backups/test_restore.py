@@ -126,7 +126,7 @@ def test_a_restore_on_an_empty_server_brings_the_roles_along(project, start_stac
     assert state_of(other) == before.replace(project.slug, other.slug)
     login = "PGPASSWORD='of the writer' psql -h 127.0.0.1 -U writer -d postgres -XAtc 'SELECT 1'"
     assert other.compose("exec", "-T", "db", "sh", "-c", login).stdout.strip() == "1"
-    other.wait_until(lambda: other.status("/health/ready") == 200, seconds=10)
+    other.wait_until(lambda: other.status("/health/ready") == 200)
 
     # A failed restore leaves none of the roles that it made.
     other.admin_sql("DROP OWNED BY writer")

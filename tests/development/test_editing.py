@@ -2,18 +2,13 @@
 
 import os
 import shutil
-import time
 
 import pytest
 
+from tests.support.processes import wait_as_a_person_does
 from tests.support.project import Project
 
 pytestmark = pytest.mark.stack
-
-
-def wait_as_a_person_does() -> None:
-    """Wait as long as a person does before the next edit: gunicorn checks files each second."""
-    time.sleep(1.5)
 
 
 def test_an_edit_shows_at_the_next_request(stack):
@@ -23,10 +18,10 @@ def test_an_edit_shows_at_the_next_request(stack):
     stack.replace(template, "What comes next", "What to do next")
 
     stack.replace(view, '"ok", "database": "ok"', '"ok", "database": "fine"')
-    stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1], seconds=10)
+    stack.wait_until(lambda: "fine" in stack.get("/health/ready")[1])
     wait_as_a_person_does()
     stack.replace(view, '"ok", "database": "fine"', '"ok", "database": "ok"')
-    stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1], seconds=10)
+    stack.wait_until(lambda: "fine" not in stack.get("/health/ready")[1])
 
 
 @pytest.mark.parametrize(
@@ -47,12 +42,12 @@ def test_a_mistake_is_shown_and_does_not_stop_the_container(stack, module, mista
     wait_as_a_person_does()
     path.write_text(f"{before}\n{mistake}\n", encoding="utf-8")
     try:
-        stack.wait_until(lambda: stack.get("/")[0] == 500, seconds=10)
+        stack.wait_until(lambda: stack.get("/")[0] == 500)
         assert shown in stack.get("/")[1]
         wait_as_a_person_does()
     finally:
         path.write_text(before, encoding="utf-8")
-    stack.wait_until(lambda: stack.get("/")[0] == 200, seconds=10)
+    stack.wait_until(lambda: stack.get("/")[0] == 200)
     assert stack.restarts() == 0
 
 

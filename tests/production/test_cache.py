@@ -33,7 +33,8 @@ def test_the_site_goes_on_without_its_cache(site):
                 "cache": "unavailable",
             }
             assert site.request("/").status == 200
-            assert time.monotonic() - began < 8
+            # Without a timeout, gunicorn would end a worker that waits for 30 s.
+            assert time.monotonic() - began < 25
             assert inside(site, "app", *shell, remember) == "None None"
             assert site.inspect("app", "{{.State.Health.Status}}") == ["healthy"]
         finally:

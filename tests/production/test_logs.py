@@ -17,7 +17,7 @@ def test_log_lines_are_json_whatever_a_client_sends(site):
 
     site.wait_until(lambda: any("x" * 12 in entry["message"] for entry in entries()))
     (entry,) = [entry for entry in entries() if "x" * 12 in entry["message"]]
-    assert entry["status"] == 200 and entry["method"] == "GET" and 0 <= entry["seconds"] < 10
+    assert entry["status"] == 200 and entry["method"] == "GET" and 0 <= entry["seconds"] < 60
     assert '"quoted" \\ back' in entry["user_agent"]
     # Caddy replaces the address that the client claims.
     assert "203.0.113.7" not in json.dumps(entry)

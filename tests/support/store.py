@@ -48,7 +48,7 @@ class Store:
         folder = self.bucket.parent
         home = {"HOME": str(folder.parent), "PATH": os.environ["PATH"]}
         self.server = Running([*command, str(folder)], folder.parent, home)
-        wait_until(lambda: self.read(self.url)[0], 30, self.server.printed)
+        wait_until(lambda: self.read(self.url)[0], 120, self.server.printed)
         return self
 
     def stop(self) -> None:
