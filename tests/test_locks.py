@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scripts.lock import combinations
+from scripts.lock import LOCKS, combinations
 from tests.support.answers import CHOICES
 from tests.support.project import Project
 
@@ -47,6 +47,19 @@ def test_every_lock_pins_every_requirement_and_has_no_download_address(bake, ans
         assert all(re.match(r"\S+==\S+ (; [^\\]+ )?\\\n    --hash=sha256:", pin) for pin in pins)
         required = re.findall(r"^([a-z][a-z0-9-]*)", project.read(f"{name}.in"), re.MULTILINE)
         assert set(required) <= {pin.partition("==")[0] for pin in pins}
+
+
+def test_all_locks_have_the_same_hashes_for_a_version():
+    """So that a package that the next test has installed from one lock is that of all."""
+    hashes = {}
+    for lock in sorted(LOCKS.glob("*.txt")):
+        for pin in re.split(r"\n(?=[a-z])", lock.read_text(encoding="utf-8")):
+            if package := re.match(r"\S+==\S+", pin):
+                found = set(re.findall("--hash=(\\S+)", pin))
+                assert found and hashes.setdefault(package[0], found) == found, (
+                    lock.name,
+                    package[0],
+                )
 
 
 @pytest.mark.stack
