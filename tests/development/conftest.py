@@ -12,6 +12,8 @@ def stack(bake_once) -> Project:
     project.choose_port()
     try:
         project.up()
+        # The tests of mistakes add tracebacks to the logs.
+        project.logs_of_the_start = project.logs()
         yield project
     finally:
         project.remove_from_engine()

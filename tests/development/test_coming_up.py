@@ -14,7 +14,7 @@ def test_comes_up_on_an_empty_volume_without_a_restart(stack):
     assert stack.inspect("migrate", "{{.State.ExitCode}}") == ["0"]
     assert stack.inspect("app", "{{.State.Health.Status}}") == ["healthy"]
     assert stack.inspect("db", "{{.State.Health.Status}}") == ["healthy"]
-    assert "Traceback" not in stack.logs()
+    assert "Traceback" not in stack.logs_of_the_start
 
 
 def test_serves_its_pages(stack):
