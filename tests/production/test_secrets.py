@@ -10,7 +10,7 @@ pytestmark = pytest.mark.stack
 def test_secrets_are_in_files_and_nowhere_else(site):
     values = [
         (site.path / "secrets" / name).read_text().strip()
-        for name in ("secret_key", "postgres_password", "redis_password")
+        for name in ("secret_key", "postgres_password", "redis_password", "backup_key")
     ]
     ids = site.compose("ps", "--all", "--quiet").stdout.split()
     visible = site.run("docker", "inspect", *ids).stdout
