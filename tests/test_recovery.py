@@ -34,7 +34,7 @@ def site(bake_once, store) -> Project:
     project.to_production(
         BACKUP_REPOSITORY=f"s3:{store.url}/{store.bucket.name}/site",
         BACKUP_ACCESS_KEY=store.key,
-        SSL_CERT_FILE="/project/authority.pem",
+        BACKUP_CA_FILE="/project/authority.pem",
     )
     (project.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
     shutil.copy(store.authority, project.path / "authority.pem")
@@ -304,7 +304,7 @@ def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_p
     shutil.copytree(site.path, new.path, ignore=ignored)
     for path in (new.path / "backups").glob("[!.]*"):
         shutil.rmtree(path)
-    account = {"BACKUP_ACCESS_KEY": store.key, "SSL_CERT_FILE": "/project/authority.pem"}
+    account = {"BACKUP_ACCESS_KEY": store.key, "BACKUP_CA_FILE": "/project/authority.pem"}
 
     def recover(*words: str):
         return new.run("make", "recover", *words, check=False, env=account)

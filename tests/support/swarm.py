@@ -147,13 +147,15 @@ class Swarm:
         self.docker("node", "update", "--label-add", "edge=true", "node1")
         self.docker("node", "update", "--label-add", "db=true", "node2")
         assert (loading.wait(), save.wait()) == (0, 0)
-        # Nodes pull redis from its own registry. Another name of it is for the documented commands that run tar.
-        self.docker("tag", "redis:8", "registry:5000/redis:8")
-        self.docker("push", "--quiet", "registry:5000/redis:8")
-        for node in ("node2", "node3"):
-            self.docker("pull", "--quiet", "registry:5000/redis:8", node=node)
-            for name in ("redis:8", "postgres:17-trixie"):
-                self.docker("tag", "registry:5000/redis:8", name, node=node)
+        # Outside, nodes get these from the registry of the images. One is for the documented commands that
+        # run tar; db has its layers, too.
+        for image in ("redis:8", "postgres:17-trixie"):
+            copy = f"registry:5000/{image}"
+            self.docker("tag", image, copy)
+            self.docker("push", "--quiet", copy)
+            for node in ("node2", "node3"):
+                self.docker("pull", "--quiet", copy, node=node)
+                self.docker("tag", copy, image, node=node)
 
     def encrypts(self) -> bool:
         """Return whether the kernel has the cipher of encrypted overlay networks."""

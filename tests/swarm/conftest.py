@@ -1,5 +1,7 @@
 """The swarm that the tests of this folder share, and the site on it."""
 
+import shutil
+
 import pytest
 
 from tests.support.project import Project
@@ -46,7 +48,17 @@ def site(bake_once, swarm, store) -> SwarmSite:
     slug = Project.unused_slug()
     site = SwarmSite(bake_once(project_slug=slug, deployment="swarm", **ANSWERS).path)
     add_pages(site)
-    site.to_swarm(swarm, store, swarm.ports[:2])
+    site.to_swarm(
+        *(swarm, store, swarm.ports[:2]),
+        BACKUP_REPOSITORY=f"s3:{store.url}/{store.bucket.name}/backups",
+        BACKUP_ACCESS_KEY=store.key,
+        BACKUP_CA_FILE="/scripts/authority.pem",
+    )
+    (site.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
+    # As docs/backups.md says.
+    shutil.copy(store.authority, site.path / "docker/db/authority.pem")
+    with open(site.path / "docker/db/Dockerfile", "a", encoding="utf-8") as dockerfile:
+        dockerfile.write("COPY authority.pem /scripts/\n")
     # A version that fails is noticed in seconds.
     site.replace(
         "stack.yaml",

@@ -280,9 +280,9 @@ def test_the_lock_of_a_lost_manager_is_named(site):
     assert "\nmake deploy is running, in other:/srv since " in shown
 
 
-def backups(site) -> list[str]:
+def backups(site) -> set[str]:
     """Return the names that make backups lists."""
-    return re.findall(r"backups/\S+", site.run("make", "backups").stdout)
+    return set(re.findall(r"backups/\S+", site.run("make", "backups").stdout))
 
 
 def test_a_backup_and_a_restore_under_load(site):
@@ -303,6 +303,14 @@ def test_a_backup_and_a_restore_under_load(site):
     assert site.sql("SELECT text FROM notes") == "kept"
     replaced = re.search(r"make drop-replaced (DB=\S+)", printed)[1]
     assert "Deleted the database" in site.run("make", "drop-replaced", replaced).stdout
+    assert "Drill passed: backups/" in site.run("make", "drill").stdout
+    # Only off-site.
+    copied = f"off-site\t{name}"
+    site.wait_until(lambda: copied in site.run("make", "backups").stdout, 60)
+    remove = ("exec", site.container("db", site.db_node), "rm", "-r", f"/{name}")
+    site.swarm.docker(*remove, node=site.db_node)
+    printed = site.run("make", "restore", f"FILE={name}").stdout
+    assert f"Fetched {name}." in printed and f"Restored {name}." in printed
     missing = site.run("make", "restore", "FILE=backups/none", check=False)
     assert missing.returncode != 0 and "there is no backups/none" in missing.stdout
     site.sql("DROP TABLE notes")
