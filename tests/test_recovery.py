@@ -295,6 +295,7 @@ def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_p
     site.sql("INSERT INTO notes VALUES ('after the backup')")
     secrets = {path.name: path.read_text() for path in (site.path / "secrets").glob("[!.]*")}
     repository, settings = site.setting("BACKUP_REPOSITORY"), site.read(".env")
+    stack = site.stack
     site.compose("down", "--volumes", "--timeout", "5")
     # The new server has a clone, the key, and the account of the bucket.
     new = Project(tmp_path / site.slug)
@@ -319,6 +320,15 @@ def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_p
     wrong = recover(f"FROM={repository}")
     assert wrong.returncode != 0 and "wrong password or no key found" in wrong.stdout
     (new.path / "secrets/backup_key").write_text(secrets["backup_key"])
+    # Not over the data of another clone.
+    volume = ("docker", "volume", "create", "--label", f"com.docker.compose.project={stack}")
+    new.run(*volume, f"{stack}_media")
+    for _ in range(2):
+        assert (
+            f"this machine has volumes of {stack} already" in recover(f"FROM={repository}").stdout
+        )
+    new.run("docker", "volume", "rm", f"{stack}_media")
+    shutil.rmtree(new.path / name)
     # Interrupted after the fetch, it goes on from there.
     running = new.start("sh", "scripts/recover.sh", repository, env=account)
     running.wait_for("Fetched backups/", 120)
