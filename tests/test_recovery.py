@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.support.processes import wait_until
+from tests.support.embedded_postgres import free_port
+from tests.support.processes import Running, wait_until
 from tests.support.project import Project
 from tests.support.store import Store
 
@@ -235,6 +236,64 @@ def test_what_is_wrong_with_the_copies_is_one_line(site):
         assert process.stdout.splitlines()[-1] == f"Not released: {reason}"
 
 
+SFTP_SERVER = r"""
+FROM {image}
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server && \
+    mkdir -p /run/sshd && useradd --create-home keeper
+ENTRYPOINT ["sh", "-c", "install -D -o keeper /dev/stdin /home/keeper/.ssh/authorized_keys; exec /usr/sbin/sshd -D -e \"$@\"", "sh"]
+"""
+
+
+def test_copies_go_to_a_server_that_only_adds_and_to_sftp(site, store, tmp_path):
+    name = make_backup(site).removeprefix("backups/")
+
+    def offsite(repository: str, *command: str) -> subprocess.CompletedProcess[str]:
+        variable = f"BACKUP_REPOSITORY={repository}"
+        command = command or ("sh", "/scripts/offsite.sh", "copy", name)
+        return site.compose("exec", "-T", "-e", variable, "backup", *command, check=False)
+
+    port = free_port()
+    command = ["rclone", "serve", "restic", "--append-only", f"--addr={store.host}:{port}"]
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    server = Running([*command, str(tmp_path / "copies")], tmp_path, home)
+    try:
+        server.wait_for("Serving restic", 30)
+        url = f"rest:http://{store.host}:{port}/"
+        assert f"Copied backups/{name} off-site." in offsite(url).stdout
+        key = ("--password-file", "/project/secrets/backup_key", "--no-cache", "-r", url)
+        deleted = offsite(url, "restic", *key, "forget", "--prune", "latest")
+        assert deleted.returncode != 0 and "403" in deleted.stdout, deleted.stdout
+        assert name in offsite(url, "sh", "/scripts/offsite.sh", "list").stdout
+    finally:
+        server.process.kill()
+        server.end()
+
+    port = free_port()
+    image = f"{site.stack}-sftp"
+    build = ["docker", "build", "--quiet", "--tag", image, "-"]
+    dockerfile = SFTP_SERVER.format(image=f"{site.stack}-backup")
+    subprocess.run(build, input=dockerfile, text=True, check=True, capture_output=True)
+    make_key = "ssh-keygen -q -t ed25519 -N '' -f /tmp/key && cat /tmp/key"
+    (site.path / "secrets/backup_ssh_key").write_text(in_backup(site, "sh", "-c", make_key).stdout)
+    public = in_backup(site, "cat", "/tmp/key.pub").stdout
+    run = ["docker", "run", "--rm", "--interactive", "--network", "host", "--name", image, image]
+    run += ["-p", str(port), "-o", f"ListenAddress={store.host}"]
+    sshd = subprocess.Popen(run, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        sshd.stdin.write(public)
+        sshd.stdin.close()
+        printed = []
+        while "Server listening" not in "".join(printed[-1:]):
+            printed.append(sshd.stderr.readline())
+            assert printed[-1], printed
+        url = f"sftp://keeper@{store.host}:{port}//home/keeper/copies"
+        assert f"Copied backups/{name} off-site." in offsite(url).stdout
+    finally:
+        site.run("docker", "rm", "--force", image)
+        sshd.wait()
+        site.run("docker", "image", "rm", image)
+
+
 def test_two_schedules_make_one_backup(site):
     before = folders(site)
     site.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "backup=2", "backup")
@@ -329,12 +388,17 @@ def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_p
         )
     new.run("docker", "volume", "rm", f"{stack}_media")
     shutil.rmtree(new.path / name)
-    # Interrupted after the fetch, it goes on from there.
+    # Interrupted after the fetch, it goes on from there, and with nothing else.
     running = new.start("sh", "scripts/recover.sh", repository, env=account)
     running.wait_for("Fetched backups/", 120)
     running.process.terminate()
     running.end(60)
 
+    other = recover(f"FROM={repository}", "FILE=backups/another")
+    assert (
+        "Complete it with the same FROM and FILE" in other.stdout
+        or "another release" in other.stdout
+    )
     # What it was just running ends first.
     outcomes = []
 
@@ -354,6 +418,7 @@ def test_a_lost_server_comes_back_from_the_copies_and_the_key(site, store, tmp_p
         assert not list(new.path.glob("backups/*/project"))
         assert new.sql("SELECT text FROM notes ORDER BY 1") == "kept\nthe last one"
         assert new.request("/media/last.txt").text == "last\n"
+        in_uploads(new, "echo new > new.txt")
         assert new.request("/health/ready").status == 200
         again = recover(f"FROM={repository}")
         assert again.returncode != 0 and "Not recovered: there is an .env here." in again.stdout

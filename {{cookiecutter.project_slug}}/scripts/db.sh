@@ -44,12 +44,16 @@ run_in() { # CONTAINER SCRIPT ARGUMENTS
 }
 {%- if cookiecutter.deployment == "compose" %}
 
-backup=$(docker compose ps --quiet backup 2> /dev/null) || backup=''
+backup=$(docker compose ps --quiet --status running backup 2> /dev/null) || backup=''
 if [ -z "$backup" ]; then
+  not_running='The service backup of production is not running. Start it with: docker compose up --detach backup'
   [ "$script" != drill ] || {
-    echo 'The service backup of production is not running. Start it with: docker compose up --detach backup' >&2
+    echo "$not_running" >&2
     exit 1
   }
+{%- if cookiecutter.media_storage == "volume" %}
+  ! docker compose config --services | grep -qx backup || echo "$not_running. Without it, this is without the uploads." >&2
+{%- endif %}
   run_in "$db" "$script" "$@" || exit
 elif [ "$script" = restore ]; then
   run_in "$backup" offsite fetch "${1:-}" || exit
