@@ -76,6 +76,12 @@ def test_an_upload_on_one_node_is_read_on_another(site):
 
 
 def test_scaling_under_load_loses_no_request_and_spreads_over_the_nodes(site):
+    for number in ("0", "100", "1000000000000", "two"):
+        refused = site.run("make", "scale", f"N={number}", check=False)
+        assert refused.returncode != 0
+        assert (
+            f"a whole number from 1 to 99, as in make scale N=4, not '{number}'." in refused.stdout
+        )
     with load(site, slow=2) as loads:
         site.run("make", "scale", "N=1")
         assert len(site.tasks("app")) == 1
