@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,11 @@ from tests.support.embedded_postgres import EmbeddedPostgres
 from tests.support.outcomes import left_out
 from tests.support.project import ROOT, Project
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
+
+# A shell without job control lets what it starts in the background ignore Ctrl-C, and so do the commands
+# of the tests then.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set where `make test` runs the tests. With them, make in a project prints the names of folders, too.
 for variable in ("MAKEFLAGS", "MAKELEVEL"):
