@@ -10,11 +10,6 @@ export PGDATABASE=postgres
 # The superuser, who needs no password inside this container.
 export PGUSER=postgres
 
-die() {
-  printf '%s\n' "$*" >&2
-  exit 1
-}
-
 # Run SQL from standard input and print bare rows. In it, :"database" is the project's database.
 sql() {
   psql -XAtq -v ON_ERROR_STOP=1 -v database="$POSTGRES_DB" "$@"
@@ -58,6 +53,7 @@ backup_name() { # FILE
   name=${name#backups/}
   echo "${name%/}"
 }
+{%- if cookiecutter.postgres_storage != "tmpfs" or cookiecutter.deployment != "none" %}
 
 # A dump without the lines that name its version and a random key.
 rows() {
@@ -74,7 +70,13 @@ data_is_equal() { # DATABASE DUMP FOLDER_OF_ITS_SOCKET FOLDER_FOR_PIPES
   rm "$4/sent" "$4/arrived"
   return "$compared"
 }
+{%- endif %}
 {%- if cookiecutter.deployment != "none" %}
+
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
 
 # A time as a number that can be compared.
 time_of() { # TIME AS date TAKES IT
