@@ -162,10 +162,19 @@ def combination_problems(answers: dict) -> list[str]:
         "media_storage": ("s3", "a volume is on one node, and the others do not have its files"),
         "postgres_storage": ("named_volume", "Docker creates it on the node of the database"),
     }
-    return [
+    found = [
         f"deployment 'swarm' needs {name}={str(answer).lower()}: {reason}"
         for name, (answer, reason) in needed.items()
         if answers["deployment"] == "swarm" and answers[name] != answer
+    ]
+    useless = {
+        "deployment": ("none", "nothing of production is rendered, so choose backup=dump"),
+        "postgres_storage": ("tmpfs", "nothing is kept that could be brought back"),
+    }
+    return found + [
+        f"backup 'continuous' does not go with {name}={answer}: {reason}"
+        for name, (answer, reason) in useless.items()
+        if answers["backup"] == "continuous" and answers[name] == answer
     ]
 
 

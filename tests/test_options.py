@@ -20,6 +20,10 @@ WORDS = {
     # Of both.
     ("deployment", ("compose", "swarm")): ["caddy", "nginx", "make deploy", "make secrets"],
     ("deployment", ("swarm", "none")): ["kubernetes.md"],
+    ("backup", "continuous"): [
+        *("receive.sh", "moment.sh", "archive.sh", "restore-to", "continuous", "recovery_window"),
+        *("max_slot_wal_keep_size", "backup_synchronous", "fetch_log"),
+    ],
     ("ci", "github"): ["workflows/ci.yml", "dependabot.yml"],
     ("ci", "gitlab"): ["gitlab", "renovate.json"],
 }

@@ -47,10 +47,17 @@ run_in() { # CONTAINER SCRIPT ARGUMENTS
 backup=$(docker compose ps --quiet --status running backup 2> /dev/null) || backup=''
 if [ -z "$backup" ]; then
   not_running='The service backup of production is not running. Start it with: docker compose up --detach backup'
-  [ "$script" != drill ] || {
+  {% if cookiecutter.backup == "continuous" %}case $script in
+    drill | moment)
+      echo "$not_running" >&2
+      exit 1
+      ;;
+  esac
+{%- else %}[ "$script" != drill ] || {
     echo "$not_running" >&2
     exit 1
   }
+{%- endif %}
 {%- if cookiecutter.media_storage == "volume" %}
   ! docker compose config --services | grep -qx backup || echo "$not_running. Without it, this is without the uploads." >&2
 {%- endif %}
@@ -60,6 +67,14 @@ elif [ "$script" = restore ]; then
   run_in "$db" restore "$@" || exit
 {%- if cookiecutter.media_storage == "volume" %}
   run_in "$backup" restore_uploads "$1" || exit
+{%- endif %}
+{%- if cookiecutter.backup == "continuous" %}
+elif [ "$script" = moment ] && [ -n "${1:-}" ]; then
+  run_in "$backup" moment "$@" || exit
+  run_in "$db" restore moment || exit
+{%- if cookiecutter.media_storage == "volume" %}
+  run_in "$backup" restore_uploads moment || exit
+{%- endif %}
 {%- endif %}
 else
   run_in "$backup" "$script" "$@" || exit

@@ -69,7 +69,7 @@ printf 'database=%s\npostgres=%s\nbytes=%s\n' "$POSTGRES_DB" "$version" "$size" 
 {%- if cookiecutter.deployment == "compose" and cookiecutter.media_storage == "volume" %}
 # After the database, so that each file of a row is there. A file that is in the backup before, too, takes
 # no space: both have a hard link to it. rsync exits with 24 if files were deleted meanwhile.
-if [ -d /srv/media ]; then
+if [ -d /srv/media ]{% if cookiecutter.backup == "continuous" %} && [ -z "${BACKUP_NAME:-}" ]{% endif %}; then
   before=/backups/$(newest_backup | cut -d ' ' -f 2)/media
   [ -d "$before" ] || before=$partial
   status=0
@@ -84,10 +84,14 @@ chown -R "$(stat -c %u:%g /backups)" "$partial"
 
 # From here on there is a backup, whatever the signal.
 trap '' HUP INT TERM
+{%- if cookiecutter.backup == "continuous" %}
+# For moment.sh.
+[ -z "${BACKUP_NAME:-}" ] || rm -rf "/backups/$BACKUP_NAME"
+{%- endif %}
 # Where another backup has the name of this second, the next one is free.
 tries=0
 until
-  name=$POSTGRES_DB-$(date -u +%Y%m%dT%H%M%SZ)-pg$version
+  name={% if cookiecutter.backup == "continuous" %}${BACKUP_NAME:-$POSTGRES_DB-$(date -u +%Y%m%dT%H%M%SZ)-pg$version}{% else %}$POSTGRES_DB-$(date -u +%Y%m%dT%H%M%SZ)-pg$version{% endif %}
   mv -T "$partial" "/backups/$name" 2> /dev/null
 do
   tries=$((tries + 1))

@@ -16,6 +16,9 @@ SQL
 {%- if cookiecutter.deployment != "none" %}
   # In production.
   [ -z "${BACKUP_TIME:-}" ] || sh /scripts/schedule.sh --healthy || :
+{%- if cookiecutter.backup == "continuous" %}
+  [ -z "${BACKUP_TIME:-}" ] || sh /scripts/moment.sh || :
+{%- endif %}
   [ -z "${BACKUP_REPOSITORY:-}" ] || sh /scripts/offsite.sh list
 {%- endif %}
   exit

@@ -102,6 +102,43 @@ repository_hash() {
 is_copied() { # NAME
   [ "$(cat "/backups/$1/copied.txt" 2> /dev/null)" = "$(repository_hash)" ]
 }
+
+# Stop a server that was started in a folder, and delete it.
+remove_server() { # FOLDER FOLDER_OF_ITS_SOCKET
+  [ ! -e "$1/data/postmaster.pid" ] || gosu postgres pg_ctl -D "$1/data" -m immediate -w stop > /dev/null 2>&1 || :
+  rm -rf "$1" "$2"
+}
+{%- endif %}
+{%- if cookiecutter.backup == "continuous" %}
+
+# The write-ahead log, as receive.sh explains it. Names of histories and base backups begin with their time.
+archive=/backups/archive
+
+newest_history() {
+  find "$archive" -mindepth 1 -maxdepth 1 -name '[0-9]*-pg*' 2> /dev/null | sort | tail -n 1
+}
+
+# The base backups of a history, each as "TIME NAME", the newest last, without those of a wrong clock.
+bases() { # HISTORY
+  find "$1/base" -mindepth 1 -maxdepth 1 -name '[0-9]*Z' -printf '%f\n' 2> /dev/null |
+    sed 's/^\(.*\)T\(.*\)Z$/\1\2 &/' | awk -v latest="$(time_of '2 hours')" '$1 <= latest' | sort
+}
+
+# The segments of a history that have arrived, also in part.
+segments_of() { # HISTORY
+  find "$1/incoming" "$1/wal" -name '[0-9A-F]*' ! -name '*.history' -printf '%f\n' | cut -c 1-24 | sort -u
+}
+
+# Whether the log was copied off-site, and not by a clock of the future.
+log_is_copied() { # HOW LONG AGO, AS date TAKES IT
+  [ "$(cat $archive/.copied 2> /dev/null)" = "$(repository_hash)" ] &&
+    [ -n "$(find $archive/.copied -newermt "$* ago" ! -newermt '1 minute')" ]
+}
+
+# When the newest part of the log arrived, in seconds since the epoch.
+last_write() { # HISTORY
+  find "$1/incoming" "$1/wal" -name '[0-9A-F]*' -printf '%T@\n' | sort -n | tail -n 1 | cut -d . -f 1
+}
 {%- endif %}
 
 # A database with a subscription can only be dropped after the subscription, and that only without

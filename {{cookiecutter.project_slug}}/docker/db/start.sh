@@ -59,7 +59,7 @@ fi
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/app_role_is_made" ]; then
   as_postgres=''
   [ "$(id -u)" != 0 ] || as_postgres='gosu postgres'
-  $as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -t 600 -w start > /dev/null
+  $as_postgres pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -c synchronous_standby_names=''" -t 600 -w start > /dev/null
   sh /scripts/app_role.sh
   $as_postgres pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
 fi
