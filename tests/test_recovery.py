@@ -20,10 +20,7 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store that containers reach at the address of this machine on the default bridge."""
-    template = "{{(index .IPAM.Config 0).Gateway}}"
-    inspect = ["docker", "network", "inspect", "--format", template, "bridge"]
-    host = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-    with Store(tmp_path_factory.mktemp("store"), host=host) as store:
+    with Store.on_bridge(tmp_path_factory.mktemp("store")) as store:
         yield store
 
 

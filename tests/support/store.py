@@ -3,6 +3,7 @@
 import hashlib
 import os
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -30,6 +31,14 @@ class Store:
         self.certificate = make_certificate(folder, host)
         # Without the private key.
         self.authority = folder / "public.pem"
+
+    @classmethod
+    def on_bridge(cls, folder: Path) -> Self:
+        """Return a store that containers reach: at the address of this machine on the bridge."""
+        template = "{{(index .IPAM.Config 0).Gateway}}"
+        inspect = ["docker", "network", "inspect", "--format", template, "bridge"]
+        host = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+        return cls(folder, host)
 
     def settings(self) -> dict[str, str]:
         """Return the settings of a project that uses the store, without the secret."""

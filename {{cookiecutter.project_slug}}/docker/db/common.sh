@@ -135,9 +135,11 @@ log_is_copied() { # HOW LONG AGO, AS date TAKES IT
     [ -n "$(find $archive/.copied -newermt "$* ago" ! -newermt '1 minute')" ]
 }
 
-# When the newest part of the log arrived, in seconds since the epoch.
+# A moment when all of the log that is here had arrived, in microseconds since the epoch.
 last_write() { # HISTORY
-  find "$1/incoming" "$1/wal" -name '[0-9A-F]*' -printf '%T@\n' | sort -n | tail -n 1 | cut -d . -f 1
+  newest=$(find "$1/incoming" "$1/wal" -name '[0-9A-F]*' -printf '%T@\n' | sort -n | tail -n 1 | sed 's/\.\(.\{6\}\).*/\1/')
+  # The clock of files is up to 10 ms behind.
+  [ -z "$newest" ] || echo $((newest + 10000))
 }
 {%- endif %}
 

@@ -1,0 +1,466 @@
+"""With backup=continuous, production goes back to any moment, and loses next to nothing."""
+
+import datetime
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.support.processes import wait_until
+from tests.support.project import Project
+from tests.support.store import Store
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store that containers reach at the address of this machine on the default bridge."""
+    with Store.on_bridge(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def site(bake_once, store) -> Project:
+    """One site in production, whose log is received."""
+    project = bake_once(project_slug=Project.unused_slug(), ci="none", backup="continuous")
+    project.add_views()
+    project.to_production()
+    try:
+        assert project.deploy().stdout.endswith("Released.\n")
+        project.sql("CREATE TABLE written (id integer PRIMARY KEY, at timestamptz DEFAULT now())")
+        project.wait_until(lambda: not health(project), 120)
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def in_backup(site, *words: str, check: bool = True):
+    return site.compose("exec", "-T", "backup", *words, check=check)
+
+
+def health(site, service: str = "backup") -> str:
+    """Return why a service is unhealthy, or nothing."""
+    script = {"backup": "schedule", "wal": "receive"}[service]
+    command = ("sh", f"/scripts/{script}.sh", "--healthy")
+    process = site.compose("exec", "-T", service, *command, check=False)
+    assert not process.returncode or process.stdout, process.stdout
+    return process.stdout.strip() if process.returncode else ""
+
+
+class Writer:
+    """Writes a row after the other, and knows which were acknowledged, and when."""
+
+    def __init__(self, site, begin: int):
+        self.acknowledged: list[tuple[float, int]] = []
+        words = ["docker", "compose", "exec", "-T", "db", "psql", "-XAtq", "-U", "postgres"]
+        self.process = subprocess.Popen(
+            [*words, "-v", "ON_ERROR_STOP=1", "-d", site.setting("POSTGRES_DB")],
+            cwd=site.path,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.next = begin
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                statement = f"INSERT INTO written VALUES ({self.next}) RETURNING id;\n"
+                self.process.stdin.write(statement)
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline()
+            except OSError:
+                return
+            if not answer:
+                return
+            self.acknowledged.append((time.time(), int(answer)))
+            self.next += 1
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stopping.set()
+        self.thread.join(60)
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def wait_for_rows(self, number: int) -> None:
+        """Return when so many more rows are acknowledged."""
+        wanted = len(self.acknowledged) + number
+        wait_until(
+            lambda: len(self.acknowledged) >= wanted,
+            120,
+            lambda: f"row {self.next} is not acknowledged",
+        )
+
+    def until(self, moment: float) -> list[int]:
+        """Return the rows that were acknowledged until then."""
+        return [row for at, row in self.acknowledged if at <= moment]
+
+
+def utc(moment: float) -> str:
+    """Return a time as restore-to takes it."""
+    return f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def restore_to(site, time: str, check: bool = True):
+    return site.run("make", "restore-to", f"TIME={time}", check=check)
+
+
+def rows(site) -> list[int]:
+    return [int(row) for row in site.sql("SELECT id FROM written ORDER BY 1").split()]
+
+
+def test_a_dropped_table_and_its_uploads_come_back_as_they_were_the_second_before(site):
+    in_uploads = ("exec", "-T", "app", "sh", "-c")
+    site.compose(*in_uploads, "echo one > /srv/media/one.txt")
+    site.run("make", "backup")
+    with Writer(site, 1) as writer:
+        writer.wait_for_rows(200)
+        moment = time.time()
+        writer.wait_for_rows(200)
+        site.sql("DROP TABLE written")
+        site.compose(*in_uploads, "rm /srv/media/one.txt")
+
+    printed = restore_to(site, utc(moment)).stdout
+
+    before = writer.until(moment)
+    kept = rows(site)
+    # The last row may have been committed before that time and acknowledged after it.
+    assert kept[: len(before)] == before and len(kept) <= len(before) + 1
+    assert "Recovered the database of " in printed
+    assert "Put 1 uploads back that were missing." in printed
+    assert site.request("/media/one.txt").text == "one\n"
+    replaced = re.search(r"kept as the database (\S+)", printed)[1]
+    assert site.admin_sql("SELECT to_regclass('written') IS NULL", replaced) == "t"
+    assert site.request("/read").status == 200
+    # Nothing of the recovery stays but the backup that it made.
+    left = in_backup(site, "ls", "-A", "/var/tmp", "/var/run/postgresql").stdout.split()
+    assert not {"moment", "drill"} & set(left)
+    assert "backups/moment" in site.run("make", "backups").stdout
+    site.run("make", "drop-replaced", f"DB={replaced}")
+
+
+def test_a_moment_that_cannot_be_reached_is_refused_with_the_range(site):
+    said = site.run("make", "restore-to").stdout
+    line = r"  (\S+ \S+) UTC until now, of PostgreSQL 18\n"
+    assert re.search(line, said)
+    in_an_hour = utc(time.time() + 3600)
+    for wrong, hint in {
+        "2020-01-01 10:00": "2020-01-01 10:00:00 UTC is not one of these moments.",
+        in_an_hour: f"{in_an_hour} UTC is not one of these moments.",
+        "yesterday": "TIME is a time in UTC, as in TIME='",
+        "2026-11-31 10:00": "TIME is a time in UTC, as in TIME='",
+    }.items():
+        process = restore_to(site, wrong, check=False)
+        assert process.returncode != 0
+        assert f"Nothing was restored: {hint}" in process.stdout, process.stdout
+        assert bool(re.search(line, process.stdout)) == ("is not one" in hint)
+    # With a time zone, in the past of this site: an hour before its first base backup.
+    first = datetime.datetime.fromisoformat(re.search(line, said)[1])
+    there = f"{first + datetime.timedelta(hours=4):%Y-%m-%d %H:%M:%S}+05"
+    process = restore_to(site, there, check=False)
+    assert f"{first - datetime.timedelta(hours=1)} UTC is not one" in process.stdout
+
+
+def destroy_database(site) -> None:
+    """Kill db, and delete its volume."""
+    site.compose("kill", "db")
+    site.compose("rm", "--force", "db")
+    site.run("docker", "volume", "rm", f"{site.stack}_db_data_18")
+
+
+def histories(site) -> list[Path]:
+    return sorted((site.path / "backups/archive").glob("[0-9]*"))
+
+
+@pytest.fixture(params=[False, True], ids=["asynchronous", "synchronous"])
+def synchronous(site, request):
+    """Whether a commit waits for the archive."""
+    if request.param:
+        site.replace(".env", "BACKUP_SYNCHRONOUS=false", "BACKUP_SYNCHRONOUS=true")
+        site.compose("up", "--detach", "--no-deps", "wal")
+        site.wait_until(lambda: site.sql("SHOW synchronous_standby_names") == "wal", 60)
+    yield request.param
+    if request.param:
+        site.replace(".env", "BACKUP_SYNCHRONOUS=true", "BACKUP_SYNCHRONOUS=false")
+        site.compose("up", "--detach", "--no-deps", "wal")
+        site.wait_until(lambda: not site.sql("SHOW synchronous_standby_names"), 60)
+        site.wait_until(lambda: not health(site), 60)
+
+
+def test_a_server_that_is_killed_and_whose_volume_is_deleted_loses_next_to_nothing(
+    site, synchronous
+):
+    site.wait_until(lambda: not health(site, "wal"), 60)
+    before = histories(site)
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(1000)
+        site.compose("kill", "db")
+        killed = time.time()
+    destroy_database(site)
+    site.compose("up", "--detach", "--wait", "--no-deps", "db")
+    site.wait_until(lambda: len(histories(site)) > len(before), 60)
+    # The end of the first history.
+    *_, said = re.findall(r" to (\S+ \S+) UTC", site.run("make", "restore-to").stdout)
+
+    restore_to(site, said)
+
+    kept = set(rows(site))
+    lost = [(killed - at, row) for at, row in writer.acknowledged if row not in kept]
+    # What was acknowledged in the last second, or nothing.
+    assert all(0 <= age < 1 for age, _ in lost), lost
+    assert not synchronous or not lost
+    print(f"{len(lost)} of {len(writer.acknowledged)} rows lost")
+    site.wait_until(lambda: site.request("/read").status == 200, 60)
+    # The new server has a history of its own, and soon a base backup.
+    site.wait_until(lambda: not health(site), 120)
+
+
+def write_log(site, megabytes: int) -> None:
+    """Make the server write so much of its log."""
+    site.admin_sql(
+        f"SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))"
+        f" FROM generate_series(1, {megabytes}) \\g /dev/null"
+    )
+
+
+def assert_rows(site, begin: int, expected: list[int]) -> None:
+    """Assert that the rows from one on are those that were acknowledged, and at most one more."""
+    kept = [row for row in rows(site) if row >= begin]
+    assert kept[: len(expected)] == expected
+    assert len(kept) <= len(expected) + 1
+
+
+def test_the_site_goes_on_without_the_archive_and_nothing_is_missing_afterwards(site):
+    site.compose("kill", "wal")
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(200)
+        write_log(site, 40)
+        writer.wait_for_rows(200)
+        moment = time.time()
+        writer.wait_for_rows(200)
+    assert "The write-ahead log is not received" in health(site)
+    refused = restore_to(site, utc(time.time()), check=False)
+    assert refused.returncode != 0 and "is not one of these moments." in refused.stdout
+    before = histories(site)
+
+    site.compose("start", "wal")
+
+    site.wait_until(lambda: not health(site), 60)
+    assert histories(site) == before
+    restore_to(site, utc(moment))
+    assert_rows(site, begin, writer.until(moment))
+
+
+SMALL_ARCHIVE = """
+services:
+  backup: &small
+    volumes: ["small:/backups/archive"]
+  wal: *small
+volumes:
+  small:
+    driver_opts: {type: tmpfs, device: tmpfs, o: size=120m}
+"""
+
+
+def test_the_site_goes_on_while_the_disk_of_the_archive_is_full(site):
+    files = site.setting("COMPOSE_FILE")
+    (site.path / "compose.small.yaml").write_text(SMALL_ARCHIVE)
+    site.replace(".env", f"COMPOSE_FILE={files}", f"COMPOSE_FILE={files}:compose.small.yaml")
+    site.compose("up", "--detach", "--no-deps", "backup", "wal")
+    site.wait_until(lambda: not health(site), 120)
+    assert "A new history of the log begins" in site.logs("wal")
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        in_backup(site, "dd", "if=/dev/zero", "of=/backups/archive/full", "bs=1M", check=False)
+        writer.wait_for_rows(100)
+        write_log(site, 40)
+        site.wait_until(lambda: "No space left on device" in site.logs("wal"), 60)
+        writer.wait_for_rows(100)
+        moment = time.time()
+        writer.wait_for_rows(100)
+    assert "The write-ahead log is not received" in health(site)
+    assert site.request("/read").status == 200
+    in_backup(site, "rm", "/backups/archive/full")
+    site.wait_until(lambda: not health(site), 120)
+    restore_to(site, utc(moment))
+    assert_rows(site, begin, writer.until(moment))
+
+    # Back on a disk that does not have the log of meanwhile.
+    before = histories(site)
+    site.replace(".env", ":compose.small.yaml", "")
+    site.compose("up", "--detach", "--no-deps", "backup", "wal")
+    site.run("docker", "volume", "rm", f"{site.stack}_small")
+    site.wait_until(lambda: len(histories(site)) > len(before), 60)
+    site.wait_until(lambda: not health(site), 120)
+    refused = restore_to(site, utc(moment), check=False)
+    assert refused.returncode != 0 and "is not one of these moments." in refused.stdout
+
+
+def test_a_log_with_a_gap_begins_anew_with_a_base_backup(site):
+    settings = "compose.production.yaml"
+    site.replace(settings, "max_slot_wal_keep_size=4GB", "max_slot_wal_keep_size=32MB")
+    site.compose("up", "--detach", "--wait", "--no-deps", "db")
+    site.wait_until(lambda: not health(site), 60)
+    before = histories(site)
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(100)
+        moment = time.time()
+        writer.wait_for_rows(1)
+        site.wait_until(lambda: not health(site, "wal"), 60)
+        time.sleep(1)
+        site.compose("stop", "wal")
+        for _ in range(3):
+            write_log(site, 60)
+            site.admin_sql("CHECKPOINT")
+        lost = "SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'"
+        site.wait_until(lambda: site.admin_sql(lost), 60)
+        in_the_gap = time.time()
+        site.compose("start", "wal")
+        site.wait_until(lambda: len(histories(site)) == len(before) + 1, 60)
+        site.wait_until(lambda: not health(site), 120)
+        # A base backup has the name of the second after it.
+        time.sleep(1)
+        later = time.time()
+        writer.wait_for_rows(100)
+    site.replace(settings, "max_slot_wal_keep_size=32MB", "max_slot_wal_keep_size=4GB")
+
+    refused = restore_to(site, utc(in_the_gap), check=False)
+    assert refused.returncode != 0 and "is not one of these moments." in refused.stdout
+    for wanted in (moment, later):
+        restore_to(site, utc(wanted))
+        assert_rows(site, begin, writer.until(wanted))
+    site.compose("up", "--detach", "--wait", "--no-deps", "db")
+
+
+def kill_while_it_runs(site, program: str) -> None:
+    """Kill the container of backup while a program runs in it."""
+    site.wait_until(lambda: program in site.compose("top", "backup").stdout, 120)
+    site.compose("kill", "backup")
+
+
+def test_a_backup_service_that_is_killed_in_any_phase_goes_on(site):
+    # So that each phase takes some time.
+    site.sql("CREATE TABLE large AS SELECT gen_random_uuid() AS u FROM generate_series(1, 2000000)")
+    newest = histories(site)[-1]
+    for base in newest.glob("base/*"):
+        shutil.rmtree(base)
+    kill_while_it_runs(site, "pg_basebackup")
+    assert not list(newest.glob("base/[0-9]*"))
+    site.compose("start", "backup")
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        site.wait_until(lambda: list(newest.glob("base/[0-9]*")), 120)
+        writer.wait_for_rows(100)
+        write_log(site, 200)
+        kill_while_it_runs(site, "zstd")
+        moment = time.time()
+        writer.wait_for_rows(100)
+    site.compose("start", "backup")
+    # Interrupted, a recovery changes nothing.
+    for signal_name in ("terminate", "kill"):
+        running = site.start("sh", "scripts/db.sh", "moment", utc(moment), env={})
+        running.wait_for("Recovering from ", 60)
+        getattr(running.process, signal_name)()
+        assert running.end(60) != 0
+        assert_rows(site, begin, [row for _, row in writer.acknowledged])
+    left = ("sh", "-c", "ls -A /var/tmp /var/run/postgresql")
+    site.wait_until(lambda: "moment\n" not in in_backup(site, *left).stdout, 60)
+    restore_to(site, utc(moment))
+    assert_rows(site, begin, writer.until(moment))
+    site.wait_until(lambda: not list(newest.glob("incoming/*[0-9A-F]")), 60)
+    assert not list(newest.glob("base/.partial"))
+    site.wait_until(lambda: not health(site), 60)
+    site.sql("DROP TABLE large")
+
+
+def test_a_drill_also_recovers_a_moment_of_the_last_day(site):
+    printed = site.run("make", "drill").stdout
+
+    assert "compared: all rows are equal" in printed
+    assert re.search(r"Drill passed: the database of \S+ \S+ UTC; its last transaction", printed)
+    assert re.search(r"  recovered in \d+ s, \d+ rows, all of which can be read; the live", printed)
+    assert printed.count("Django applied the migrations of this code to it") == 2
+    assert not health(site)
+
+    # A file that is missing in the middle is found.
+    newest = histories(site)[-1]
+    name = site.admin_sql("SELECT pg_walfile_name(pg_switch_wal())")
+    segment = newest / f"wal/{name}.zst"
+    site.wait_until(segment.exists, 60)
+    segment.rename(segment.with_name("away"))
+    process = restore_to(site, utc(time.time()), check=False)
+    segment.with_name("away").rename(segment)
+    assert process.returncode != 0
+    assert "Nothing was restored: the log in backups/archive/" in process.stdout
+    assert " has a gap before 0000000" in process.stdout
+    # So is one that is damaged.
+    content = segment.read_bytes()
+    segment.write_bytes(content[: len(content) // 2])
+    process = restore_to(site, utc(time.time()), check=False)
+    segment.write_bytes(content)
+    assert process.returncode != 0 and "Nothing was restored: " in process.stdout
+
+
+def test_what_is_older_than_the_window_is_deleted(site):
+    site.compose("stop", "backup")
+    newest = histories(site)[-1]
+    for base in newest.glob("base/*"):
+        shutil.rmtree(base)
+    archive = ("run", "--rm", "--no-deps", "-T", "-e", "RECOVERY_WINDOW=3", "backup")
+    archive += ("sh", "/scripts/archive.sh")
+
+    def make_base_of(days: float) -> Path:
+        before = set(newest.glob("base/*"))
+        site.compose(*archive, "base")
+        (made,) = set(newest.glob("base/*")) - before
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - days * 86400))
+        site.admin_sql("SELECT pg_switch_wal()")
+        return made.rename(made.with_name(name))
+
+    # A clock that was ahead for a while makes the last one, and a lost history is far in the past.
+    bases = [make_base_of(days) for days in (6.9, 5.9, 4.9, 3.9, 2.9, 1.9, 0.9, -300)]
+    site.compose(*archive, "compress")
+    assert [base for base in bases if base.exists()] == bases[3:]
+    old = [path for path in histories(site) if path != newest]
+    assert old
+    for path in old[0].rglob("*"):
+        subprocess.run(["touch", "--no-dereference", "--date=9 days ago", path], check=True)
+
+    process = site.compose(*archive, "base")
+
+    (made,) = set(newest.glob("base/*")) - set(bases)
+    assert sorted(newest.glob("base/*")) == sorted([*bases[3:], made])
+    assert [path for path in old if path.exists()] == old[1:]
+    assert f"Removed backups/archive/{old[0].name}\n" in process.stdout
+    first = re.search("^first=(.*)$", (bases[3] / "about.txt").read_text(), re.MULTILINE)[1]
+    segments = sorted(path.name[:24] for path in newest.glob("wal/*.zst"))
+    assert segments[0] == first
+    site.compose("start", "backup")
+    # The oldest one still reaches each moment.
+    for base in (*bases[4:], made):
+        shutil.rmtree(base)
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(100)
+        moment = time.time()
+        writer.wait_for_rows(100)
+    restore_to(site, utc(moment))
+    assert_rows(site, begin, writer.until(moment))
