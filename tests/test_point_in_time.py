@@ -336,8 +336,6 @@ def test_a_log_with_a_gap_begins_anew_with_a_base_backup(site):
         site.compose("start", "wal")
         site.wait_until(lambda: len(histories(site)) == len(before) + 1, 60)
         site.wait_until(lambda: not health(site), 120)
-        # A base backup has the name of the second after it.
-        time.sleep(1)
         later = time.time()
         writer.wait_for_rows(100)
     site.replace(settings, "max_slot_wal_keep_size=32MB", "max_slot_wal_keep_size=4GB")
@@ -464,3 +462,100 @@ def test_what_is_older_than_the_window_is_deleted(site):
         writer.wait_for_rows(100)
     restore_to(site, utc(moment))
     assert_rows(site, begin, writer.until(moment))
+
+
+def test_an_upgrade_begins_a_new_history_and_the_old_version_reaches_the_old_one(bake_once):
+    project = bake_once(
+        project_slug=Project.unused_slug(), ci="none", backup="continuous", postgres_version="15"
+    )
+    project.to_production()
+    old_image = f"{project.stack}-old-backup"
+    try:
+        project.deploy()
+        project.sql("CREATE TABLE written (id integer PRIMARY KEY)")
+        project.wait_until(lambda: not health(project), 120)
+        with Writer(project, 1) as writer:
+            writer.wait_for_rows(100)
+            moment = time.time()
+            writer.wait_for_rows(100)
+        restore_to(project, utc(moment))
+        assert_rows(project, 1, writer.until(moment))
+        with Writer(project, 1000) as writer:
+            writer.wait_for_rows(100)
+            moment = time.time()
+            writer.wait_for_rows(100)
+
+        printed = project.run("make", "upgrade-postgres", "TO=17").stdout
+
+        # The slot of wal is no matter of the user.
+        assert "Replication slots" not in printed
+        project.wait_until(lambda: not health(project), 120)
+        old, new = histories(project)
+        assert "-pg15-" in old.name and "-pg17-" in new.name
+        assert health(project, "wal") == ""
+        refused = restore_to(project, utc(moment), check=False)
+        assert refused.returncode != 0
+        assert "this moment is of PostgreSQL 15, and the programs here are of 17" in refused.stdout
+        # As in the documentation.
+        block = project.read("docs/backups.md").rpartition("\n    sed ")[2]
+        commands = "sed " + block.replace("\\\n", "").replace("postgres:17", "postgres:15")
+        commands = commands.replace("2026-11-21 10:00:00", utc(moment))
+        project.run("sh", "-ec", commands.replace("old-backup", old_image))
+        assert_rows(project, 1000, writer.until(moment))
+        with Writer(project, 2000) as writer:
+            writer.wait_for_rows(100)
+            moment = time.time()
+            writer.wait_for_rows(100)
+        restore_to(project, utc(moment))
+        assert_rows(project, 2000, writer.until(moment))
+    finally:
+        project.remove_from_engine()
+        project.run("docker", "image", "rm", old_image, check=False)
+
+
+def test_a_lost_server_comes_back_with_what_was_written_after_its_last_backup(
+    site, store, tmp_path
+):
+    for name, value in {
+        "BACKUP_REPOSITORY": f"s3:{store.url}/{store.bucket.name}/site",
+        "BACKUP_ACCESS_KEY": store.key,
+    }.items():
+        site.replace(".env", f"\n{name}=\n", f"\n{name}={value}\n")
+    with open(site.path / ".env", "a") as env:
+        env.write("BACKUP_CA_FILE=/project/authority.pem\n")
+    (site.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
+    shutil.copy(store.authority, site.path / "authority.pem")
+    site.run("make", "backup")
+    site.compose("up", "--detach", "--no-deps", "--force-recreate", "backup")
+    listing = ("make", "backups")
+    line = "off-site\tthe log up to"
+    site.wait_until(lambda: line in site.run(*listing, check=False).stdout, 120)
+    site.wait_until(lambda: not health(site), 120)
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(100)
+    # A quarter of an hour later.
+    mark = site.path / "backups/archive/.copied"
+    mark.unlink()
+    site.wait_until(mark.exists, 60)
+    with Writer(site, begin + 1000) as later:
+        later.wait_for_rows(100)
+    repository = site.setting("BACKUP_REPOSITORY")
+    site.compose("down", "--volumes", "--timeout", "5")
+    new = Project(tmp_path / site.slug)
+    shutil.copytree(site.path, new.path, ignore=shutil.ignore_patterns(".env", "backups"))
+    for path in (new.path / "secrets").glob("[!.]*"):
+        if path.name not in ("backup_key", "backup_secret_key"):
+            path.unlink()
+    (new.path / "backups").mkdir()
+    account = {"BACKUP_ACCESS_KEY": store.key, "BACKUP_CA_FILE": "/project/authority.pem"}
+    try:
+        printed = new.run("make", "recover", f"FROM={repository}", env=account).stdout
+
+        assert "Recovered the database of the end of the log" in printed
+        assert [row for row in rows(new) if row >= begin] == writer.until(time.time())
+        new.port = int(new.setting("HTTPS_PORT"))
+        assert new.request("/health/ready").status == 200
+        new.wait_until(lambda: not health(new), 120)
+    finally:
+        new.remove_from_engine()
