@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import ssl
 import statistics
@@ -20,7 +21,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -347,9 +348,9 @@ def under_load(project: Project, action: Callable[[], Any]) -> tuple[Any, int, i
 
 
 @contextmanager
-def released(folder: Path) -> Iterator[Project]:
+def released(folder: Path, *answers: str) -> Iterator[Project]:
     """Release a project in production, with all processors; remove it afterwards."""
-    project = Project(render(ROOT, folder, f"project_slug={Project.unused_slug()}"))
+    project = Project(render(ROOT, folder, f"project_slug={Project.unused_slug()}", *answers))
     project.add_views()
     project.to_production(APP_CPUS="2", DB_CPUS="2")
     try:
@@ -603,6 +604,89 @@ def bench_data(group: Group, folder: Path, rows: int = 1_700_000) -> None:
         project.remove_from_engine()
 
 
+def bench_recovery(group: Group, folder: Path, rows: int = 1_700_000) -> None:
+    """Measure what backup=continuous costs, and how long it takes to go back to a moment."""
+    with released(folder / "recovery", "backup=continuous") as project:
+        project.sql("CREATE TABLE written (id integer)")
+        url = f"https://localhost:{project.port}/write?id=1"
+        trust = project.trusting()
+
+        def with_service(do: str, synchronous: str = "false") -> float:
+            """Return how many rows clients write while wal runs, or does not."""
+            env = project.read(".env")
+            setting = f"BACKUP_SYNCHRONOUS={synchronous}"
+            (project.path / ".env").write_text(re.sub("BACKUP_SYNCHRONOUS=.*", setting, env))
+            if project.sql("SHOW synchronous_standby_names"):
+                # Only its start takes the setting back.
+                project.compose("up", "--detach", "--no-deps", "wal")
+                project.wait_until(lambda: not project.sql("SHOW synchronous_standby_names"))
+            project.compose(*do.split(), "wal")
+            standby = "wal" if synchronous == "true" else ""
+            project.wait_until(lambda: project.sql("SHOW synchronous_standby_names") == standby)
+            return requests_per_second(url, trust)
+
+        start = "up --detach --no-deps"
+        subjects = {
+            OURS: lambda: with_service(start),
+            "without it (backup=dump)": lambda: with_service("stop"),
+            "with BACKUP_SYNCHRONOUS": lambda: with_service(start, "true"),
+        }
+        taken = in_turns(*subjects.values())
+        samples = dict(zip(subjects, taken, strict=True))
+        group.add("pages that write a row, per second", "", samples, more_is_better=True)
+        with_service(start)
+
+        position = "SELECT pg_current_wal_lsn() - '0/0'"
+        archive = ("sh", "-c", "cat backups/archive/*/wal/*.zst | wc -c")
+        project.admin_sql("SELECT pg_switch_wal()")
+        incoming = "backups/archive/*/incoming/*[0-9A-F]"
+        project.wait_until(lambda: not list(project.path.glob(incoming)))
+        before = int(project.admin_sql(position)), int(project.run(*archive).stdout)
+        project.admin_sql("SET ROLE django;" + DATA.replace("CHECKPOINT;", "").format(rows=rows))
+        written = int(project.admin_sql(position)) - before[0]
+        project.admin_sql("SELECT pg_switch_wal()")
+        time.sleep(5)
+        project.wait_until(lambda: not list(project.path.glob(incoming)))
+        kept = int(project.run(*archive).stdout) - before[1]
+        group.add(
+            "kept for each GB that the log has grown",
+            "MB",
+            {OURS: [kept / written * 1000], "the log as it is": [1000]},
+        )
+
+        size = int(project.sql("SELECT pg_database_size(current_database())")) / 1e6
+        project.compose("exec", "-T", "backup", "sh", "/scripts/archive.sh", "base", timeout=900)
+
+        def drop_replaced() -> None:
+            for word in project.run("make", "backups").stdout.split():
+                if word.startswith("DB="):
+                    project.run("make", "drop-replaced", word)
+            project.admin_sql("CHECKPOINT")
+
+        def restore_to() -> float:
+            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+            command = ("make", "restore-to", f"TIME={moment}")
+            took = seconds(lambda: project.run(*command, timeout=900))
+            drop_replaced()
+            return took
+
+        def backup_and_restore() -> float:
+            def both() -> None:
+                name = project.run("make", "backup", timeout=900).stdout.split("backups/")[1]
+                project.run("make", "restore", f"FILE=backups/{name.split()[0]}", timeout=900)
+
+            took = seconds(both)
+            drop_replaced()
+            return took
+
+        ours, floor = in_turns(restore_to, backup_and_restore, rounds=2)
+        group.add(
+            f"make restore-to of {size:.0f} MB",
+            "s",
+            {OURS: ours, "make backup and make restore": floor},
+        )
+
+
 def bench_rendering(group: Group, folder: Path) -> None:
     """Measure a whole `cookiecutter` process."""
     templates = {
@@ -627,6 +711,7 @@ GROUPS = {
     "releases": bench_releases,
     "swarm": bench_swarm,
     "data": bench_data,
+    "recovery": bench_recovery,
 }
 WITHOUT_ENGINE = ("rendering", "waiting")
 

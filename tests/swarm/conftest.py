@@ -10,6 +10,7 @@ from tests.support.swarm import UPLOADS, Swarm, SwarmSite, site_ports
 
 # What is not the default comes up here, too; the database begins with 17 and is upgraded.
 ANSWERS = {
+    "backup": "continuous",
     "media_storage": "s3",
     "postgres_version": "17",
     "use_redis": True,

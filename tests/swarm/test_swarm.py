@@ -1,5 +1,6 @@
 """A site on three nodes: it keeps answering while releases, nodes and the database fail."""
 
+import datetime
 import itertools
 import json
 import re
@@ -319,6 +320,18 @@ def test_a_backup_and_a_restore_under_load(site):
     assert f"Fetched {name}." in printed and f"Restored {name}." in printed
     missing = site.run("make", "restore", "FILE=backups/none", check=False)
     assert missing.returncode != 0 and "there is no backups/none" in missing.stdout
+
+    # And from the log, the second before a mistake.
+    site.wait_until(lambda: "until now" in site.run("make", "restore-to").stdout, 60)
+    site.sql("INSERT INTO notes VALUES ('a row later')")
+    moment = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S.%f}"
+    site.sql("DROP TABLE notes")
+    printed = site.run("make", "restore-to", f"TIME={moment}").stdout
+    assert f"Recovered the database of {moment} UTC" in printed
+    assert site.sql("SELECT text FROM notes ORDER BY 1") == "a row later\nkept"
+    assert "recovered in" in site.run("make", "drill").stdout
+    refused = site.run("make", "restore-to", "TIME=2020-01-01 10:00", check=False)
+    assert refused.returncode != 0 and "is not one of these moments" in refused.stdout
     site.sql("DROP TABLE notes")
 
 

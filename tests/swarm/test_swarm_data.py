@@ -102,6 +102,7 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     command = documented(site, "tar -C /backups -c").replace("NAME", name)
     site.run("sh", "-c", command, env=site.swarm.host("node2"))
     unpack(site, name, "node3")
+    site.wait_until(lambda: "off-site\tthe log up to" in site.run("make", "backups").stdout, 60)
 
     # Neither a label that moves nor another volume loses sight of the data.
     site.replace("docker/db/Dockerfile", "postgres:17", "postgres:18")
@@ -123,6 +124,9 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     assert site.sql("SHOW server_version").startswith("18.")
     assert site.sql("SELECT number FROM kept") == "7"
     site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
+    # The log of the old node comes from off-site. Its own version could replay it.
+    site.run("sh", "scripts/db.sh", "offsite", "fetch_log")
+    assert ", of PostgreSQL 17" in site.run("make", "restore-to", check=False).stdout
     # The old data is where it was.
     assert "site_db_data_17" in site.swarm.docker("volume", "ls", node="node2")
 
