@@ -291,6 +291,27 @@ def test_copies_go_to_a_server_that_only_adds_and_to_sftp(site, store, tmp_path)
         site.run("docker", "image", "rm", image)
 
 
+def test_old_copies_are_removed_as_documented(site, store):
+    # Several of today.
+    before = set(re.findall(r"off-site\t(\S+)", listed(site)))
+    assert len(before) > 2
+    command = re.search(
+        r"^    (restic forget --host backup .*)", site.read("docs/backups.md"), re.MULTILINE
+    )
+    account = {
+        "RESTIC_REPOSITORY": site.setting("BACKUP_REPOSITORY"),
+        "RESTIC_PASSWORD_FILE": "/project/secrets/backup_key",
+        "AWS_ACCESS_KEY_ID": store.key,
+        "AWS_SECRET_ACCESS_KEY": store.secret,
+        "SSL_CERT_FILE": "/project/authority.pem",
+    }
+    variables = [word for name, value in account.items() for word in ("-e", f"{name}={value}")]
+    site.compose("exec", "-T", *variables, "backup", "sh", "-ec", f"{command[1]} --no-cache")
+    # restic also keeps the oldest one, until there are as many as the command says.
+    after = set(re.findall(r"off-site\t(\S+)", listed(site)))
+    assert after == {min(before), max(before)}
+
+
 def test_two_schedules_make_one_backup(site):
     before = folders(site)
     site.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "backup=2", "backup")

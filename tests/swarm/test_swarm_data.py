@@ -102,7 +102,14 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     command = documented(site, "tar -C /backups -c").replace("NAME", name)
     site.run("sh", "-c", command, env=site.swarm.host("node2"))
     unpack(site, name, "node3")
-    site.wait_until(lambda: "off-site\tthe log up to" in site.run("make", "backups").stdout, 60)
+    site.wait_until(lambda: "until now" in site.run("make", "restore-to", check=False).stdout, 60)
+    begin = re.search(r"  (\S+ \S+) UTC until", site.run("make", "restore-to").stdout)[1]
+
+    def is_copied() -> bool:
+        copied = re.search(r"off-site\tthe log up to (.*)", site.run("make", "backups").stdout)
+        return bool(copied) and copied[1] >= begin
+
+    site.wait_until(is_copied, 60)
 
     # Neither a label that moves nor another volume loses sight of the data.
     site.replace("docker/db/Dockerfile", "postgres:17", "postgres:18")
@@ -125,8 +132,8 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     assert site.sql("SELECT number FROM kept") == "7"
     site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
     # The log of the old node comes from off-site. Its own version could replay it.
-    site.run("sh", "scripts/db.sh", "offsite", "fetch_log")
-    assert ", of PostgreSQL 17" in site.run("make", "restore-to", check=False).stdout
+    fetched = site.run("sh", "scripts/db.sh", "offsite", "fetch_log").stdout
+    assert ", of PostgreSQL 17" in site.run("make", "restore-to").stdout, fetched
     # The old data is where it was.
     assert "site_db_data_17" in site.swarm.docker("volume", "ls", node="node2")
 
