@@ -5,6 +5,7 @@ The commands that are no task of make are those of the document.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
