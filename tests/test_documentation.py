@@ -11,13 +11,13 @@ from tests.support.answers import CHOICES, DEFAULTS, PRE_GEN
 from tests.support.project import ROOT, Project
 
 # The questions on which the length of README.md depends.
-QUESTIONS = ("postgres_storage", "media_storage", "deployment", "ci")
+QUESTIONS = ("postgres_storage", "media_storage", "deployment", "backup", "ci")
 COMBINATIONS = [
     dict(zip(QUESTIONS, answers, strict=True))
     for answers in itertools.product(*(CHOICES[name] for name in QUESTIONS))
     if not PRE_GEN.combination_problems(DEFAULTS | dict(zip(QUESTIONS, answers, strict=True)))
 ]
-PARAMETERS = ("FILE=backups/a", "DB=a", "TO=19", "N=2")
+PARAMETERS = ("FILE=backups/a", "DB=a", "TO=19", "N=2", "TIME=2026-11-21 10:00:00")
 
 
 @pytest.fixture(params=COMBINATIONS, ids=lambda answers: "-".join(map(str, answers.values())))

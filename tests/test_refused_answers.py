@@ -143,3 +143,12 @@ def test_a_terminal_without_unicode_gets_escapes_in_place_of_characters(tmp_path
     assert status == 1
     (line,) = [line for line in printed.splitlines() if line.startswith("Not rendered: ")]
     assert "Caf\\xe9 \\u2615" in line and "UnicodeEncodeError" not in printed
+
+
+@pytest.mark.parametrize("answer", ["deployment=none", "postgres_storage=tmpfs"])
+def test_continuous_backups_need_data_that_is_kept(tmp_path, answer):
+    status, printed = generate(tmp_path, "backup=continuous", answer)
+
+    (line,) = [line for line in printed.splitlines() if line.startswith("Not rendered: ")]
+    assert line.startswith(f"Not rendered: backup 'continuous' does not go with {answer}: ")
+    assert status == 1 and not list(tmp_path.iterdir())
