@@ -3,6 +3,7 @@
 The commands that are no task of make are those of the document.
 """
 
+import datetime
 import json
 import os
 import re
@@ -104,13 +105,18 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     site.run("sh", "-c", command, env=site.swarm.host("node2"))
     unpack(site, name, "node3")
     site.wait_until(lambda: "until now" in site.run("make", "restore-to", check=False).stdout, 60)
-    begin = re.search(r"  (\S+ \S+) UTC until", site.run("make", "restore-to").stdout)[1]
+    moment = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
+    # A quarter of an hour later.
+    mark = ("exec", site.container("db", "node2"), "rm", "--force", "/backups/archive/.copied")
+    site.swarm.docker(*mark, node="node2")
 
     def is_copied() -> bool:
         copied = re.search(r"off-site\tthe log up to (.*)", site.run("make", "backups").stdout)
-        return bool(copied) and copied[1] >= begin
+        return bool(copied) and copied[1] > moment
 
     site.wait_until(is_copied, 60)
+    inspect = ("service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}")
+    old_image = site.swarm.docker(*inspect, f"{site.stack_name}_backup").strip()
 
     # Neither a label that moves nor another volume loses sight of the data.
     site.replace("docker/db/Dockerfile", "postgres:17", "postgres:18")
@@ -132,9 +138,22 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     assert site.sql("SHOW server_version").startswith("18.")
     assert site.sql("SELECT number FROM kept") == "7"
     site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
-    # The log of the old node comes from off-site. Its own version could replay it.
+    # The log of the old node comes from off-site, and its own version replays it.
     fetched = site.run("sh", "scripts/db.sh", "offsite", "fetch_log").stdout
-    assert ", of PostgreSQL 17" in site.run("make", "restore-to").stdout, fetched
+    said = site.run("make", "restore-to").stdout
+    ends = re.findall(r" to (\S+ \S+) UTC, of PostgreSQL 17", said)
+    assert ends, f"{fetched}{said}"
+    moment = ends[-1]
+    refused = site.run("make", "restore-to", f"TIME={moment}", check=False)
+    assert "this moment is of PostgreSQL 17, and the programs here are of 18" in refused.stdout
+    site.sql("UPDATE kept SET number = 8")
+    block = site.read("docs/backups.md").rpartition("\n    docker run ")[2]
+    command = f"docker run {block.partition(' 10:00:00')[0]}".replace("\\\n", "")
+    command = command.replace("2026-11-21", f"{moment}'").replace("IMAGE", old_image)
+    command = command.replace(f"{site.slug}_backups", f"{site.stack_name}_backups")
+    site.run("sh", "-c", command, env=site.swarm.host("node3"))
+    site.run("make", "restore", "FILE=backups/moment")
+    assert site.sql("SELECT number FROM kept") == "7"
     # The old data is where it was.
     assert "site_db_data_17" in site.swarm.docker("volume", "ls", node="node2")
 
