@@ -164,6 +164,7 @@ def test_a_moment_that_cannot_be_reached_is_refused_with_the_range(site):
         in_an_hour: f"{in_an_hour} UTC is not one of these moments.",
         "yesterday": "TIME is a time in UTC, as in TIME='",
         "2026-11-31 10:00": "TIME is a time in UTC, as in TIME='",
+        "--random": "this is no time.",
     }.items():
         process = restore_to(site, wrong, check=False)
         assert process.returncode != 0
@@ -408,13 +409,70 @@ def test_a_drill_also_recovers_a_moment_of_the_last_day(site):
     segment.with_name("away").rename(segment)
     assert process.returncode != 0
     assert "Nothing was restored: the log in backups/archive/" in process.stdout
-    assert " has a gap before 0000000" in process.stdout
+    assert " has a gap after 0000000" in process.stdout
+    # So is the one that is arriving, although wal goes on writing to it.
+    for partial in newest.glob("incoming/*.partial"):
+        partial.unlink()
+    process = restore_to(site, utc(time.time()), check=False)
+    assert process.returncode != 0 and " has a gap after 0000000" in process.stdout
+    site.compose("restart", "wal")
+    site.wait_until(lambda: not health(site, "wal"), 60)
     # So is one that is damaged.
     content = segment.read_bytes()
     segment.write_bytes(content[: len(content) // 2])
     process = restore_to(site, utc(time.time()), check=False)
     segment.write_bytes(content)
     assert process.returncode != 0 and "Nothing was restored: " in process.stdout
+
+
+def test_a_server_whose_data_is_put_back_begins_a_new_history(site):
+    volume = f"{site.stack}_db_data_18"
+    mounts = ("--volume", f"{volume}:/live", "--volume", f"{volume}_copy:/copy")
+    copy = ("docker", "run", "--rm", *mounts, "--entrypoint", "sh", f"{site.stack}-backup", "-ec")
+    services = ("app", "db", "wal", "backup")
+    try:
+        site.compose("stop", *services)
+        site.run(*copy, "cp -a /live/. /copy")
+        site.compose("start", "db", "wal", "backup")
+        site.wait_until(lambda: not health(site), 60)
+        with Writer(site, 1_000_001) as writer:
+            writer.wait_for_rows(1000)
+            position = histories(site)[-1] / "position"
+            noted = position.stat().st_mtime
+            site.wait_until(lambda: position.stat().st_mtime > noted + 1, 60)
+            writer.wait_for_rows(1)
+        before = histories(site)
+        # A copy in the archive confuses nobody either.
+        shutil.copytree(before[-1], before[-1].with_name(f"{before[-1].name}.copy"))
+        site.compose("stop", *services)
+        site.run(*copy, "rm -r /live/* && cp -a /copy/. /live")
+        site.compose("start", *services)
+        site.wait_until(lambda: len(histories(site)) == len(before) + 2, 60)
+        site.wait_until(lambda: not health(site), 120)
+        begin = max(rows(site)) + 1
+        with Writer(site, begin) as writer:
+            writer.wait_for_rows(100)
+            moment = time.time()
+            writer.wait_for_rows(100)
+        restore_to(site, utc(moment))
+        assert_rows(site, begin, writer.until(moment))
+    finally:
+        site.run("docker", "volume", "rm", f"{volume}_copy", check=False)
+        for path in histories(site):
+            if path.name.endswith(".copy"):
+                shutil.rmtree(path)
+    # Each run of the loop has ended with all of its processes.
+    assert site.compose("top", "backup").stdout.count("cat") <= 2
+
+
+def test_waiting_for_the_archive_can_be_switched_off_while_wal_cannot_run(site):
+    site.replace(".env", "BACKUP_SYNCHRONOUS=false", "BACKUP_SYNCHRONOUS=true")
+    assert site.deploy().stdout.endswith("Released.\n")
+    assert site.sql("SHOW synchronous_standby_names") == "wal"
+    site.compose("kill", "wal")
+    site.replace(".env", "BACKUP_SYNCHRONOUS=true", "BACKUP_SYNCHRONOUS=false")
+    assert site.deploy().stdout.endswith("Released.\n")
+    assert site.sql("SHOW synchronous_standby_names") == ""
 
 
 def test_what_is_older_than_the_window_is_deleted(site):

@@ -59,9 +59,11 @@ def big_backup(project) -> Iterator[str]:
 
 def test_the_second_of_two_restores_is_refused(project, big_backup):
     first = start_restore(project, big_backup)
-    first.process.send_signal(19)
+    send = ("exec", "-T", "db", "sh", "-c", 'signal=$1; shift; kill -s "$signal" "$@"', "sh")
+    processes = restores(project)
+    project.compose(*send, "STOP", *processes)
     second = restore(project, big_backup, check=False)
-    first.process.send_signal(18)
+    project.compose(*send, "CONT", *processes)
     assert second.returncode != 0
     assert "Nothing was restored: another restore is running." in second.stdout
     assert first.end() == 0, first.printed()

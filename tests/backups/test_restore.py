@@ -95,6 +95,23 @@ def test_a_restore_that_fails_changes_nothing(project):
     assert project.status("/health/ready") == 200
 
 
+def test_a_restore_that_fails_drops_no_role_that_it_did_not_make(project):
+    project.admin_sql("CREATE ROLE aaa LOGIN PASSWORD 'secret'")
+    try:
+        name = backup(project)
+        roles = project.path / name / "roles.sql"
+        # As if a role of the server were not known to it.
+        roles.write_text(roles.read_text().replace("CREATE ROLE aaa;", 'CREATE ROLE "aaa";'))
+        sums = project.path / name / "SHA256SUMS"
+        lines = [line for line in sums.read_text().splitlines() if "roles.sql" not in line]
+        sums.write_text("\n".join(lines) + "\n")
+        process = project.run("make", "restore", f"FILE={name}", check=False)
+        assert process.returncode != 0 and "the roles could not be made" in process.stdout
+        assert project.admin_sql("SELECT count(*) FROM pg_roles WHERE rolname = 'aaa'") == "1"
+    finally:
+        project.admin_sql("DROP ROLE IF EXISTS aaa")
+
+
 def test_a_dump_of_another_host_goes_to_the_role_that_is_named(project):
     dump = f"pg_dump -U postgres -Fc -f /backups/other.dump {project.slug}"
     project.admin_sql("DROP POLICY own ON secret")

@@ -5,7 +5,7 @@ umask 077
 
 # Limits of a role or a database are meant for the site, not for these scripts.
 export PGOPTIONS='-c client_min_messages=warning -c statement_timeout=0 -c idle_session_timeout=0
-  -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c maintenance_work_mem=128MB'
+  -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c quote_all_identifiers=off -c maintenance_work_mem=128MB'
 export PGDATABASE=postgres
 # The superuser, who needs no password inside this container.
 export PGUSER=postgres
@@ -114,8 +114,13 @@ remove_server() { # FOLDER FOLDER_OF_ITS_SOCKET
 # The write-ahead log, as receive.sh explains it. Names of histories and base backups begin with their time.
 archive=/backups/archive
 
-newest_history() {
-  find "$archive" -mindepth 1 -maxdepth 1 -name '[0-9]*-pg*' 2> /dev/null | sort | tail -n 1
+histories() {
+  find "$archive" -mindepth 1 -maxdepth 1 -regex '.*/[0-9]*T[0-9]*Z-pg[0-9]*-[0-9]*-[0-9A-F]*' 2> /dev/null | sort
+}
+
+# The one that wal writes to, or has written to last.
+current_history() {
+  name=$(cat "$archive/.current" 2> /dev/null) && [ -d "$archive/$name" ] && echo "$archive/$name"
 }
 
 # The base backups of a history, each as "TIME NAME", the newest last, without those of a wrong clock.

@@ -17,11 +17,12 @@ short=$(echo "SELECT left(:'database', 40)" | sql 2> /dev/null) || fail 'the dat
 restoring=${short}_restoring
 mark='Filled by make restore, not complete'
 
-# Drop what a restore that was killed left behind. Its comment, or that it is empty, proves that it
-# holds no data of the user's.
+# Drop what a restore that was killed left behind. Its comment, that it is empty, or that it was dropped
+# half-way (-2) proves that it holds no data of the user's.
 drop_leftover() {
-  comment=$(sql -v name="$restoring" << 'SQL'
-SELECT coalesce(shobj_description(oid, 'pg_database'), '-') FROM pg_database WHERE datname = :'name';
+  comment=$(sql -v name="$restoring" -v mark="$mark" << 'SQL'
+SELECT CASE datconnlimit WHEN -2 THEN :'mark' ELSE coalesce(shobj_description(oid, 'pg_database'), '-') END
+FROM pg_database WHERE datname = :'name';
 SQL
   )
   [ -n "$comment" ] || return 0
@@ -108,10 +109,11 @@ if [ -z "$owner" ]; then
         if (index($0, "ALTER ROLE " role " ") == 1 || index($0, "GRANT " role " TO ") == 1 ||
             /^GRANT / && (index($0, " TO " role " ") || index($0, " TO " role ";"))) { print; next }
     }' "$scratch/known" "$backup/roles.sql" > "$scratch/roles.sql"
-  new_roles=$(sed -n 's/^CREATE ROLE \(.*\);$/\1/p' "$scratch/roles.sql")
-  [ -z "$new_roles" ] ||
-    printf 'Making the roles that are missing here: %s\n' "$(printf '%s' "$new_roles" | paste -sd , -)"
+  missing_roles=$(sed -n 's/^CREATE ROLE \(.*\);$/\1/p' "$scratch/roles.sql")
+  [ -z "$missing_roles" ] ||
+    printf 'Making the roles that are missing here: %s\n' "$(printf '%s' "$missing_roles" | paste -sd , -)"
   sql --single-transaction --file="$scratch/roles.sql" > /dev/null || fail 'the roles could not be made.'
+  new_roles=$missing_roles
 
   # What belongs to the database itself and not to something in it, for the new name.
   printf '%s\n' "$contents" > "$scratch/contents"

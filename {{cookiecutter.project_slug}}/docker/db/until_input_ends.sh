@@ -15,10 +15,15 @@ stop() {
 }
 trap stop HUP INT TERM
 exec 3<&0
+# If this ends first, `cat` has to be ended, too: the input of schedule.sh never ends.
 {
-  cat <&3
+  cat=''
+  trap 'kill $cat; exit' TERM
+  cat <&3 &
+  cat=$!
+  wait "$cat"
   stop
-} > /dev/null &
+} > /dev/null 2>&1 &
 reader=$!
 
 # A signal ends `wait`, but not the script.
