@@ -44,7 +44,11 @@ run_in() { # CONTAINER SCRIPT ARGUMENTS
 }
 {%- if cookiecutter.deployment == "compose" %}
 
-backup=$(docker compose ps --quiet --status running backup 2> /dev/null) || backup=''
+# A release replaces it, also during a restore.
+running_backup() {
+  docker compose ps --quiet --status running backup 2> /dev/null
+}
+backup=$(running_backup) || backup=''
 if [ -z "$backup" ]; then
   not_running='The service backup of production is not running. Start it with: docker compose up --detach backup'
   {% if cookiecutter.backup == "continuous" %}case $script in
@@ -66,14 +70,14 @@ elif [ "$script" = restore ]; then
   run_in "$backup" offsite fetch "${1:-}" || exit
   run_in "$db" restore "$@" || exit
 {%- if cookiecutter.media_storage == "volume" %}
-  run_in "$backup" restore_uploads "$1" || exit
+  run_in "$(running_backup)" restore_uploads "$1" || exit
 {%- endif %}
 {%- if cookiecutter.backup == "continuous" %}
 elif [ "$script" = moment ] && [ -n "${1:-}" ]; then
   run_in "$backup" moment "$@" || exit
   run_in "$db" restore moment || exit
 {%- if cookiecutter.media_storage == "volume" %}
-  run_in "$backup" restore_uploads moment || exit
+  run_in "$(running_backup)" restore_uploads moment || exit
 {%- endif %}
 {%- endif %}
 else

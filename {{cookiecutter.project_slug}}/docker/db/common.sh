@@ -120,7 +120,7 @@ histories() {
 
 # The one that wal writes to, or has written to last.
 current_history() {
-  name=$(cat "$archive/.current" 2> /dev/null) && [ -d "$archive/$name" ] && echo "$archive/$name"
+  name=$(cat "$archive/.current" 2> /dev/null) && [ -d "$archive/$name/incoming" ] && echo "$archive/$name"
 }
 
 # The base backups of a history, each as "TIME NAME", the newest last, without those of a wrong clock.
