@@ -75,7 +75,9 @@ def draw(group: dict, scheme: str, file: Path) -> None:
     svg = file.read_text(encoding="utf-8")
     # A document type is of no use to a browser.
     svg = re.sub(r"<!DOCTYPE.*?>\n", "", svg, flags=re.DOTALL)
-    file.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", encoding="utf-8")
+    # A hundredth of a point is enough.
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    file.write_text("\n".join(line.strip() for line in svg.splitlines()) + "\n", encoding="utf-8")
 
 
 def draw_all(folder: Path = PLOTS) -> None:

@@ -16,7 +16,12 @@ from tests.support.project import ROOT, Project
 OLDER = "78aeb17"
 # Every option, and the last answer to each question, under which most options are missing.
 MOST = [f"{name}={True in answers or answers[0]}" for name, answers in ANSWERS.items()]
-LEAST = [f"{name}={True not in answers and answers[-1]}" for name, answers in ANSWERS.items()]
+# Continuous backups are for production.
+LEAST = [
+    f"{name}={True not in answers and answers[-1]}"
+    for name, answers in ANSWERS.items()
+    if name != "backup"
+]
 AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
 
 
