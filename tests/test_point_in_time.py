@@ -1,6 +1,7 @@
 """With backup=continuous, production goes back to any moment, and loses next to nothing."""
 
 import datetime
+import os
 import re
 import shutil
 import subprocess
@@ -423,6 +424,17 @@ def test_a_drill_also_recovers_a_moment_of_the_last_day(site):
     process = restore_to(site, utc(time.time()), check=False)
     segment.write_bytes(content)
     assert process.returncode != 0 and "Nothing was restored: " in process.stdout
+
+
+def test_a_clock_that_was_set_back_is_named_with_the_moments(site):
+    position = histories(site)[-1] / "position"
+    ahead = time.time() + 3600
+    os.utime(position, (ahead, ahead))
+    site.wait_until(lambda: position.stat().st_mtime < ahead - 60, 60)
+    said = site.run("make", "restore-to").stdout
+    (position.parent / "twice").unlink()
+    span = re.search(r"The clock was set back: (\S+ \S+) UTC to (\S+ \S+) UTC came twice.", said)
+    assert abs(datetime.datetime.fromisoformat(f"{span[2]}+00:00").timestamp() - ahead) < 2
 
 
 def test_a_server_whose_data_is_put_back_begins_a_new_history(site):

@@ -61,8 +61,10 @@ class Running:
 
     def printed(self) -> str:
         """Return the output so far."""
-        self.file.seek(0)
-        return self.file.read()
+        # Not with seek(): the command writes where this file stands.
+        file = self.file.fileno()
+        output = os.pread(file, os.fstat(file).st_size, 0)
+        return output.decode(errors="replace").replace("\r\n", "\n")
 
     def wait_for(self, text: str, seconds: float = 120) -> None:
         """Return when the output contains the text."""
