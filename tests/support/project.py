@@ -298,10 +298,18 @@ class Project:
 
     def remove_stack(self, stack: str) -> None:
         """Remove one stack from the engine; fail if something stays."""
+        mine = ("--filter", f"label=com.docker.compose.project={stack}")
+        # Compose keeps the volumes without a name that a container has from the one before it.
+        ids = self.run("docker", "ps", "--all", "--quiet", *mine).stdout.split()
+        names = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+        inspect = ("docker", "inspect", "--format", names)
+        nameless = set(re.findall(r"[0-9a-f]{64}", self.run(*inspect, *ids).stdout if ids else ""))
         # At once: the data goes, too.
         down = ("down", "--volumes", "--remove-orphans", "--timeout", "0")
         self.compose("-p", stack, *down, check=False)
-        mine = ("--filter", f"label=com.docker.compose.project={stack}")
+        nameless &= set(self.run("docker", "volume", "ls", "--quiet").stdout.split())
+        if nameless:
+            self.run("docker", "volume", "rm", "--force", *nameless)
         # Compose does not remove images, nor volumes that no service uses any more.
         for kind, listing in (("image", ("--all",)), ("volume", ())):
             left = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()
