@@ -28,6 +28,7 @@ from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
 from tests.support.outcomes import left_out
 from tests.support.project import ROOT, Project
+from tests.support.store import Store
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 
 # A shell without job control lets what it starts in the background ignore Ctrl-C, and so do the commands
@@ -219,6 +220,13 @@ def page(browser) -> Iterator[Page]:
     yield page
     page.close()
     assert errors == []
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Iterator[Store]:
+    """A store that containers reach at the address of this machine on the default bridge."""
+    with Store.on_bridge(tmp_path_factory.mktemp("store")) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,8 @@ import pytest
 
 from tests.support.processes import wait_until
 from tests.support.project import Project
-from tests.support.store import Store
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store that containers reach at the address of this machine on the default bridge."""
-    with Store.on_bridge(tmp_path_factory.mktemp("store")) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +240,17 @@ def assert_rows(site, begin: int, expected: list[int]) -> None:
     assert len(kept) <= len(expected) + 1
 
 
+def assert_a_moment_comes_back(site) -> None:
+    """Assert that restore-to brings back exactly the rows of a moment between writes."""
+    begin = max(rows(site)) + 1
+    with Writer(site, begin) as writer:
+        writer.wait_for_rows(100)
+        moment = time.time()
+        writer.wait_for_rows(100)
+    restore_to(site, utc(moment))
+    assert_rows(site, begin, writer.until(moment))
+
+
 def test_the_site_goes_on_without_the_archive_and_nothing_is_missing_afterwards(site):
     site.compose("kill", "wal")
     begin = max(rows(site)) + 1
@@ -461,13 +464,7 @@ def test_a_server_whose_data_is_put_back_begins_a_new_history(site):
         site.compose("start", *services)
         site.wait_until(lambda: len(histories(site)) == len(before) + 2, 60)
         site.wait_until(lambda: not health(site), 120)
-        begin = max(rows(site)) + 1
-        with Writer(site, begin) as writer:
-            writer.wait_for_rows(100)
-            moment = time.time()
-            writer.wait_for_rows(100)
-        restore_to(site, utc(moment))
-        assert_rows(site, begin, writer.until(moment))
+        assert_a_moment_comes_back(site)
     finally:
         site.run("docker", "volume", "rm", f"{volume}_copy", check=False)
         for path in histories(site):
@@ -525,13 +522,7 @@ def test_what_is_older_than_the_window_is_deleted(site):
     # The oldest one still reaches each moment.
     for base in (*bases[4:], made):
         shutil.rmtree(base)
-    begin = max(rows(site)) + 1
-    with Writer(site, begin) as writer:
-        writer.wait_for_rows(100)
-        moment = time.time()
-        writer.wait_for_rows(100)
-    restore_to(site, utc(moment))
-    assert_rows(site, begin, writer.until(moment))
+    assert_a_moment_comes_back(site)
 
 
 def test_an_upgrade_begins_a_new_history_and_the_old_version_reaches_the_old_one(bake_once):
@@ -572,12 +563,7 @@ def test_an_upgrade_begins_a_new_history_and_the_old_version_reaches_the_old_one
         commands = commands.replace("2026-11-21 10:00:00", utc(moment))
         project.run("sh", "-ec", commands.replace("old-backup", old_image))
         assert_rows(project, 1000, writer.until(moment))
-        with Writer(project, 2000) as writer:
-            writer.wait_for_rows(100)
-            moment = time.time()
-            writer.wait_for_rows(100)
-        restore_to(project, utc(moment))
-        assert_rows(project, 2000, writer.until(moment))
+        assert_a_moment_comes_back(project)
     finally:
         project.remove_from_engine()
         project.run("docker", "image", "rm", old_image, check=False)

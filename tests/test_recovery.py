@@ -12,16 +12,8 @@ import pytest
 from tests.support.embedded_postgres import free_port
 from tests.support.processes import Running, wait_until
 from tests.support.project import Project
-from tests.support.store import Store
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store that containers reach at the address of this machine on the default bridge."""
-    with Store.on_bridge(tmp_path_factory.mktemp("store")) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")

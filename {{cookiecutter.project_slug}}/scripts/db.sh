@@ -51,17 +51,12 @@ running_backup() {
 backup=$(running_backup) || backup=''
 if [ -z "$backup" ]; then
   not_running='The service backup of production is not running. Start it with: docker compose up --detach backup'
-  {% if cookiecutter.backup == "continuous" %}case $script in
-    drill | moment)
+  case $script in
+    drill{% if cookiecutter.backup == "continuous" %} | moment{% endif %})
       echo "$not_running" >&2
       exit 1
       ;;
   esac
-{%- else %}[ "$script" != drill ] || {
-    echo "$not_running" >&2
-    exit 1
-  }
-{%- endif %}
 {%- if cookiecutter.media_storage == "volume" %}
   ! docker compose config --services | grep -qx backup || echo "$not_running. Without it, this is without the uploads." >&2
 {%- endif %}

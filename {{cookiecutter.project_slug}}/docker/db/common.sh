@@ -5,7 +5,8 @@ umask 077
 
 # Limits of a role or a database are meant for the site, not for these scripts.
 export PGOPTIONS='-c client_min_messages=warning -c statement_timeout=0 -c idle_session_timeout=0
-  -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c quote_all_identifiers=off -c maintenance_work_mem=128MB'
+  -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c quote_all_identifiers=off
+  -c maintenance_work_mem=128MB'
 export PGDATABASE=postgres
 # The superuser, who needs no password inside this container.
 export PGUSER=postgres
@@ -138,13 +139,6 @@ segments_of() { # HISTORY
 log_is_copied() { # HOW LONG AGO, AS date TAKES IT
   [ "$(cat $archive/.copied 2> /dev/null)" = "$(repository_hash)" ] &&
     [ -n "$(find $archive/.copied -newermt "$* ago" ! -newermt '1 minute')" ]
-}
-
-# A moment when all of the log that is here had arrived, in microseconds since the epoch.
-last_write() { # HISTORY
-  newest=$(find "$1/incoming" "$1/wal" -name '[0-9A-F]*' -printf '%T@\n' | sort -n | tail -n 1 | sed 's/\.\(.\{6\}\).*/\1/')
-  # The clock of files is up to 10 ms behind.
-  [ -z "$newest" ] || echo $((newest + 10000))
 }
 {%- endif %}
 
