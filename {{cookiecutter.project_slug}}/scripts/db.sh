@@ -53,6 +53,7 @@ if [ -z "$backup" ]; then
   not_running='The service backup of production is not running. Start it with: docker compose up --detach backup'
   case $script in
     drill{% if cookiecutter.backup == "continuous" %} | moment{% endif %})
+      docker compose config --services | grep -qx backup || not_running='This is for the server: see docs/backups.md.'
       echo "$not_running" >&2
       exit 1
       ;;
