@@ -4,40 +4,52 @@ Standard library only, no network, no Docker. Runs in the folder of the rendered
 """
 
 import json
-import runpy
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
-# Folders that hold optional files only and are empty if none was chosen, innermost first.
-FOLDERS_OF_OPTIONAL_FILES = [
-    "docker/app",
-    "docker/caddy",
-    "docker/redis",
-    "secrets",
-    ".github/workflows",
-    ".github",
-]
 
 
-def make_env() -> int:
-    """Make .env if there is none. Return the exit status."""
-    return runpy.run_path("scripts/make_env.py")["main"]()
+def complete_env() -> str | None:
+    """Make .env, or add what it lacks. Return what went wrong, or None."""
+    # Otherwise, Python would make a folder for its bytecode in the project.
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, "scripts")
+    import make_env
+
+    problem = make_env.main()
+    if not problem:
+        example, env = (Path(name).read_bytes() for name in (".env.example", ".env"))
+        if b"\nLIVE_DATA=" in example and b"\nLIVE_DATA=" not in env:
+            print(
+                "Run `make env`: it looks for the data of this project, and adds LIVE_DATA to .env."
+            )
+    return problem
 
 
 def make_executable() -> None:
     """Set the execute bits, which Git on Windows or an archive may have lost."""
-    scripts = (path for folder in ("docker", "scripts") for path in Path(folder).rglob("*.sh"))
+    scripts = (
+        path for folder in ("docker", "ops", "scripts") for path in Path(folder).rglob("*.sh")
+    )
     for path in [Path("app/manage.py"), *scripts]:
         path.chmod(path.stat().st_mode | 0o111)
 
 
 def remove_empty_folders() -> None:
-    """Remove the folders of files that were not chosen, unless the user has files in them."""
-    for name in FOLDERS_OF_OPTIONAL_FILES:
+    """Remove the template's folders of which no file was chosen, unless the user has files in them.
+
+    Cookiecutter was started in PWD, to which the path of a local template is relative.
+    """
+    here = os.environ.get("PWD", "")
+    template = Path(
+        here, ANSWERS.get("_repo_dir", ""), r"{% raw %}{{cookiecutter.project_slug}}{% endraw %}"
+    )
+    for folder, _, _ in os.walk(template, topdown=False):
         with suppress(OSError):
-            Path(name).rmdir()
+            os.rmdir(os.path.relpath(folder, template))
 
 
 def closing_words(answers: dict) -> str:
@@ -52,6 +64,7 @@ def closing_words(answers: dict) -> str:
         "Next:",
         f"  cd {slug}",
         "  docker compose up",
+        "and in a second terminal, in the same folder:",
         "  docker compose run --rm app python manage.py createsuperuser",
         "Then open http://127.0.0.1:8000/",
     ]
@@ -60,15 +73,15 @@ def closing_words(answers: dict) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Return the exit status: if it is not 0, Cookiecutter removes the project."""
-    status = make_env()
-    if status:
-        return status
+def main() -> str | None:
+    """Return what went wrong, or None: if it is not None, Cookiecutter removes the project."""
+    problem = complete_env()
+    if problem:
+        return problem
     make_executable()
     remove_empty_folders()
     print(closing_words(ANSWERS))
-    return 0
+    return None
 
 
 if __name__ == "__main__":

@@ -131,27 +131,51 @@ def slug_problem(slug: str) -> str | None:
     return f"project_slug {shown(slug)} {reason}: try {suggest_slug(slug)!r}"
 
 
+def time_zones() -> tuple[set[str], dict[str, str]]:
+    """Return the current names of time zones, and for old names such as US/Eastern the current one.
+
+    Debian's images have no old names. Both are empty on a system without a table of time zones.
+    """
+    import importlib.util
+    import zoneinfo
+    from pathlib import Path
+
+    # A dependency of Cookiecutter has the newest table.
+    package = importlib.util.find_spec("tzdata")
+    folders = [*([Path(package.origin).parent / "zoneinfo"] if package else []), *zoneinfo.TZPATH]
+    tables = [Path(folder, "zone.tab") for folder in folders]
+    table = next((path for path in tables if path.exists()), None)
+    if not table:
+        return set(), {}
+    known = {"UTC", *re.findall(r"^\w\w\t\S+\t(\S+)", table.read_text("utf-8"), re.MULTILINE)}
+    known |= {name for name in zoneinfo.available_timezones() if name.startswith("Etc/")}
+    source = table.with_name("tzdata.zi")
+    links = source.read_text("utf-8") if source.exists() else ""
+    pairs = re.findall(r"^L (\S+) (\S+)$", links, re.MULTILINE)
+    return known, {old: new for new, old in pairs if new in known and old not in known}
+
+
 def timezone_problem(timezone: str) -> str | None:
     """Return what is wrong with a timezone in one line, or None.
 
-    A system without time zone data, such as Windows, has no list of names: there, any text that
+    A system without time zone data, such as Windows, may have no list of names: there, any text that
     looks like a name passes.
     """
     # The default. Reading the list takes longer than all other checks together.
     if timezone == "UTC":
         return None
     import difflib
-    import zoneinfo
 
-    known = zoneinfo.available_timezones()
+    known, replaced = time_zones()
     if timezone in known or (not known and re.fullmatch(r"[A-Za-z0-9_+/-]+", timezone)):
         return None
-    by_folded_name = {name.casefold(): name for name in known}
+    names = {name: name for name in sorted(known)} | replaced
+    by_folded_name = {name.casefold(): current for name, current in names.items()}
     words = timezone.strip().replace(" ", "_").casefold()
-    near = difflib.get_close_matches(words[:60], by_folded_name, n=1)
-    cities = [name for name in sorted(known) if words and name.casefold().endswith(f"/{words}")]
-    suggestion = cities[0] if cities else by_folded_name[near[0]] if near else "UTC"
-    reason = "is not a name in the IANA time zone database"
+    cities = [name for name in by_folded_name if words and name.endswith(f"/{words}")]
+    near = cities or difflib.get_close_matches(words[:60], by_folded_name, n=1)
+    suggestion = by_folded_name[near[0]] if near else "UTC"
+    reason = "is not a current name in the IANA time zone database"
     return f"timezone {shown(timezone)} {reason}: try {suggestion!r}"
 
 
@@ -168,7 +192,10 @@ def combination_problems(answers: dict) -> list[str]:
         if answers["deployment"] == "swarm" and answers[name] != answer
     ]
     useless = {
-        "deployment": ("none", "nothing of production is rendered, so choose backup=dump"),
+        "deployment": (
+            "none",
+            "it backs up production, so choose deployment=compose or backup=dump",
+        ),
         "postgres_storage": ("tmpfs", "nothing is kept that could be brought back"),
     }
     return found + [
@@ -180,10 +207,14 @@ def combination_problems(answers: dict) -> list[str]:
 
 def problems(answers: dict[str, str]) -> list[str]:
     """Return every problem of the answers, one line each."""
+    slug = answers["project_slug"]
+    # What was typed, if that cannot name a folder: docs/decisions/slug.md. Otherwise, a replay file that was
+    # edited has an older slug there.
+    if slug == "not_rendered":
+        slug = answers["__typed_slug"]
     found = [
         name_problem(answers["project_name"]),
-        # project_slug itself is "not_rendered" by now if it cannot name a folder: docs/decisions/slug.md.
-        slug_problem(answers["__typed_slug"]),
+        slug_problem(slug),
         description_problem(answers["description"]),
         timezone_problem(answers["timezone"]),
     ]

@@ -81,8 +81,8 @@ def take_dialogue(folder: Path, pictures: Path) -> Project:
 
 
 def take_start(project: Project, pictures: Path) -> None:
-    """Start the project, whose image is built, until its home page answers."""
-    project.choose_port()
+    """Start the project, whose image is built, on its own port, 8000, until its home page answers."""
+    project.port = 8000
     project.compose("build", "--quiet", timeout=600)
     up = project.start("docker", "compose", "--ansi", "always", "up", env={})
     project.wait_until(lambda: project.get()[0] == 200, 120)

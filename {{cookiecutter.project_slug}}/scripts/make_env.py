@@ -1,66 +1,83 @@
-"""Make .env from .env.example, with new secrets. An .env that is there stays as it is.
+"""Make .env from .env.example, with new secrets. An .env that is there gets the lines that it lacks.
 
-Runs on the host: `make env` runs it in a container, so that the host needs nothing but Docker. The
-container of development runs as the owner of the project's folder.
+`make env` runs it in a container, so that the host needs nothing but Docker.
 """
 
 import os
-import secrets
+import re
 import sys
 from pathlib import Path
 
 SLUG = "{{ cookiecutter.project_slug }}"
 PROJECT = Path(__file__).resolve().parent.parent
+# A setting with the comment above it.
+SETTING = re.compile(r"(?m)(?:^#.*\n)*^(\w+)=.*\n")
 
 
-def write_new(path: Path, text: str, mode: int) -> bool:
-    """Write a file for the owner of the project, unless it is there. Return whether it was written.
-
-    Raises OSError if the file cannot be written.
-    """
-    # Nobody else can read the file before it has its mode.
+def write(path: Path, text: str, mode: int, owner: os.stat_result) -> None:
+    """Write a file beside path, then put it in its place: an interruption leaves no half of it."""
     os.umask(0o077)
-    try:
-        with open(path, "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError:
-        return False
-    path.chmod(mode)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     if hasattr(os, "chown"):
-        owner = PROJECT.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
-    return True
+        os.chown(new, owner.st_uid, owner.st_gid)
+    new.chmod(mode)
+    new.replace(path)
 
 
-def main() -> int:
-    """Write .env, readable by its owner only. Return the exit status."""
-    owner = PROJECT.stat()
-    uid, gid = (1000, 1000) if os.name == "nt" else (owner.st_uid, owner.st_gid)
-    # Hexadecimal secrets need no quoting in Compose, a shell or a URL.
-    values = {
-        "COMPOSE_PROJECT_NAME": f"{SLUG}-{secrets.token_hex(3)}",
-        "SECRET_KEY": secrets.token_hex(32),
-        "POSTGRES_PASSWORD": secrets.token_hex(16),
-{%- if cookiecutter.use_redis %}
-        "REDIS_PASSWORD": secrets.token_hex(16),
-{%- endif %}
-        "HOST_UID": uid,
-        "HOST_GID": gid,
-    }
-    text = (PROJECT / ".env.example").read_text(encoding="utf-8")
-    for name, value in values.items():
-        text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
+def main({% if cookiecutter.postgres_storage != "tmpfs" %}places: list[str] | None = None{% endif %}) -> str | None:
+    """Return what went wrong, or None.{% if cookiecutter.postgres_storage != "tmpfs" %} places: volumes and folders that may have databases, if known.{% endif %}"""
+    env, project = (PROJECT / ".env").resolve(), PROJECT.stat()
     try:
-        made = write_new(PROJECT / ".env", text, mode=0o600)
+        old = env.read_bytes().decode(errors="surrogateescape") if env.exists() else ""
+        there = dict(re.findall(r"(?m)^(?:export )?(\w+)=[\"']?([\w-]*)", old))
+        # An .env without a name is from when the slug was the name.
+        new = SLUG if old else f"{SLUG}-{os.urandom(3).hex()}"
+        stack = there.get("COMPOSE_PROJECT_NAME", new)
+        # Hexadecimal secrets need no quoting in Compose, a shell or a URL.
+        values = {
+            "COMPOSE_PROJECT_NAME": stack,
+            "SECRET_KEY": os.urandom(32).hex(),
+            "POSTGRES_PASSWORD": os.urandom(16).hex(),
+{%- if cookiecutter.use_redis %}
+            "REDIS_PASSWORD": os.urandom(16).hex(),
+{%- endif %}
+            "HOST_UID": 1000 if os.name == "nt" else project.st_uid,
+            "HOST_GID": 1000 if os.name == "nt" else project.st_gid,
+        }
+{%- if cookiecutter.postgres_storage != "tmpfs" %}
+        # Of several databases, or of none, the configured one counts as live.
+        here = [place.removeprefix(f"{stack}_") for place in places or []]
+        own = [place for place in here if place.startswith({% if cookiecutter.postgres_storage == "bind_mount" %}("db_data_", "postgres_")){% else %}"db_data_"){% endif %}]
+        if len(own) == 1:
+            values["LIVE_DATA"] = own[0]
+        elif old and places is None:
+            there["LIVE_DATA"] = "unknown"
+        for place in here:
+            if place.startswith(f"{SLUG}-"):
+                print(f"Another clone has a database here: {place}")
+{%- endif %}
+        example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+        for name, value in values.items():
+            example = re.sub(rf"(?m)^{name}=.*", f"{name}={value}", example)
+        missing = {m[1]: m[0] for m in SETTING.finditer(example) if m[1] not in there}
+{%- if cookiecutter.deployment != "none" %}
+        # That of a server follows .env.production.example.
+        missing = {} if "COMPOSE_FILE" in there else missing
+{%- endif %}
+        done = ".env stays as it is."
+        if not old:
+            write(env, example, 0o600, project)
+            done = "Made .env with new secrets."
+        elif missing:
+            text = "\n".join([old.removesuffix("\n") + "\n", *missing.values()])
+            write(env, text, env.stat().st_mode & 0o777, env.stat())
+            done = f"Added {', '.join(missing)} to .env."
     except OSError as error:
-        print(f".env cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
-    if made:
-        print("Made .env with new secrets.")
-    else:
-        print(".env is already there and stays as it is.")
-    return 0
+        return f".env cannot be written: {error.strerror}."
+    print(done)
+    return None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main({% if cookiecutter.postgres_storage != "tmpfs" %}sys.argv[1:]{% endif %}))

@@ -6,22 +6,20 @@ passes the variables of .env; without Docker this module reads that file itself.
 See https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/ref/settings/
 """
 
-{% if cookiecutter.media_storage == "s3" -%}
 import re
-{% endif -%}
+{% if cookiecutter.media_storage == "s3" -%}
 import sys
+{% endif -%}
 from pathlib import Path
 
 import environ
 {%- if cookiecutter.django_version == "5.2" %}
 from csp.constants import NONE, SELF
 {%- endif %}
-from django.core.files.storage import FileSystemStorage
+from django.core import checks
 {%- if cookiecutter.django_version != "5.2" %}
 from django.utils.csp import CSP
 {%- endif %}
-
-from config.mail import smtp_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -29,12 +27,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 class Env(environ.FileAwareEnv):
     """The environment, where NAME_FILE may name a file that contains the value of NAME."""
 
-    def get_value(self, var, *args, **kwargs):
+    def get_value(self, var, cast=None, **options):
         """Return a value without the newline at the end of most files."""
         try:
-            value = super().get_value(var, *args, **kwargs)
+            value = self.ENVIRON.get(var, "").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SystemExit(f"{var}_FILE cannot be read: {error}") from error
+        # django-environ would take such a value for the name of another variable.
+        if value.startswith("$"):
+            return self.parse_value(value, cast)
+        value = super().get_value(var, cast, **options)
         return value.rstrip("\r\n") if isinstance(value, str) else value
 
 
@@ -55,11 +57,15 @@ if not DEBUG:
     if not (env("DATABASE_URL", default="") or env("POSTGRES_HOST", default="")):
         missing.append("DATABASE_URL or POSTGRES_HOST")
     if missing:
-        # One line and status 1, in manage.py and gunicorn. Other exceptions would print a traceback.
+        # This prints one line, in manage.py and gunicorn. Other exceptions would print a traceback.
         raise SystemExit(f"With DEBUG off, set {', '.join(missing)}: see docs/troubleshooting.md.")
 
 SECRET_KEY = env("SECRET_KEY", default="for-development-only")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+if DEBUG:
+    ALLOWED_HOSTS += [".localhost", "127.0.0.1", "[::1]"]
+# Where forms come from if that is not the host that Django sees, such as a tunnel: https://name.example
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 {%- if cookiecutter.media_storage == "s3" %}
 TESTING = sys.argv[1:2] == ["test"] or "pytest" in sys.modules
 {%- endif %}
@@ -70,18 +76,17 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    # Before staticfiles, so that runserver, too, leaves static files to WhiteNoise.
-    "whitenoise.runserver_nostatic",
+    # This comes before staticfiles, because it has a runserver of its own.
+    "core",
     "django.contrib.staticfiles",
     "axes",
-    "core",
 ]
 
 MIDDLEWARE = [
-    # First, so that all others, and gunicorn's log, see the client's address.
-    "core.proxy.ProxyMiddleware",
-    # Before the checks of host name and HTTPS: health checks use the container's address and HTTP.
-    "core.health.HealthMiddleware",
+    # This is the first, so that all others, and gunicorn's log, see the client's address.
+    "config.proxy.proxy_middleware",
+    # Health checks use the container's address and HTTP, which the next ones would refuse.
+    "config.health.health_middleware",
     "django.middleware.security.SecurityMiddleware",
     "{{ "csp.middleware.CSPMiddleware" if cookiecutter.django_version == "5.2" else "django.middleware.csp.ContentSecurityPolicyMiddleware" }}",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -111,9 +116,7 @@ TEMPLATES = [
     },
 ]
 
-
-# Database: DATABASE_URL (a managed server), or the POSTGRES_* variables of Compose, or SQLite
-
+# The database is in DATABASE_URL (a managed server) or in the POSTGRES_* variables of Compose.
 if env("DATABASE_URL", default=""):
     database = env.db_url("DATABASE_URL")
 elif env("POSTGRES_HOST", default=""):
@@ -126,12 +129,13 @@ elif env("POSTGRES_HOST", default=""):
         "PASSWORD": env("POSTGRES_PASSWORD"),
     }
 else:
-    # For `python app/manage.py runserver` on a machine without Docker.
+    # This is what `python app/manage.py runserver` uses on a machine without Docker.
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
 
 if database["ENGINE"] == "django.db.backends.postgresql":
     database = {
-        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
+        # runserver makes a thread for each request, which would keep a connection of its own.
+        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=0 if DEBUG else 60),  # seconds
         "CONN_HEALTH_CHECKS": True,
         # Set it to true behind PgBouncer in transaction mode.
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DISABLE_SERVER_SIDE_CURSORS", default=False),
@@ -150,6 +154,17 @@ if database["ENGINE"] == "django.db.backends.postgresql":
 {%- endif %}
 
 DATABASES = {"default": database}
+{%- if cookiecutter.postgres_storage != "tmpfs" %}
+
+
+@checks.register("data")
+def data_is_live(**_):
+    """Warn where compose.yaml names another place for the data than the one recorded in .env."""
+    configured, live = env("CONFIGURED_DATA", default=""), env("LIVE_DATA", default="")
+    message = f"compose.yaml puts the data of db into {configured}. By LIVE_DATA in .env, the data "
+    message += f"of this machine is in {live}: see docs/data.md."
+    return [checks.Warning(message)] if configured and live and configured != live else []
+{% endif %}
 {%- if cookiecutter.django_version == "5.2" %}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -157,9 +172,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 {%- if cookiecutter.use_redis %}
 
-
 # Cache: Redis. If it does not answer, every lookup is a miss, and /health/ready reports it.
-
 if env("REDIS_HOST", default=""):
     CACHES = {
         "default": {
@@ -175,9 +188,6 @@ if env("REDIS_HOST", default=""):
     }
 {%- endif %}
 
-
-# Users
-
 AUTH_USER_MODEL = "core.User"
 LOGIN_URL = "admin:login"
 
@@ -188,38 +198,34 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
-# Too many failed logins lock a user out: https://django-axes.readthedocs.io/
-AUTHENTICATION_BACKENDS = ["core.logins.LimitedBackend"]
-AXES_HANDLER = "core.logins.LimitHandler"
-AXES_USERNAME_CALLABLE = "core.logins.username"
-AXES_CLIENT_IP_CALLABLE = "core.logins.network"
+# Too many failed logins lock a user out, at one address only: https://django-axes.readthedocs.io/
+AUTHENTICATION_BACKENDS = ["config.logins.LimitedBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 1  # hours
 AXES_RESET_ON_SUCCESS = True
-# Record neither refused logins nor successful ones, so that the tables stay small.
+# Neither refused logins nor successful ones are recorded, so that the tables stay small.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_DISABLE_ACCESS_LOG = True
-# Off in tests: `client.login()` has no request, which axes needs.
-AXES_ENABLED = {% if cookiecutter.media_storage == "s3" %}not TESTING{% else %}sys.argv[1:2] != ["test"] and "pytest" not in sys.modules{% endif %}
-
+AXES_USERNAME_CALLABLE = "config.logins.username"
+AXES_CLIENT_STR_CALLABLE = "config.logins.describe"
 
 # Security: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/security/
 
 # The addresses of proxies that are trusted with X-Forwarded-Proto (by gunicorn, which reads the same
-# variable) and with X-Forwarded-For (by core/proxy.py).
+# variable) and with X-Forwarded-For (by config/proxy.py).
 FORWARDED_ALLOW_IPS = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
-# An hour, so that a mistake does not last. Set a year, 31536000, when HTTPS works for good.
+# An hour is short, so that a mistake does not last. Set a year, 31536000, when HTTPS works for good.
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600) if SECURE_SSL_REDIRECT else 0
-# Off, with their checks, because both affect domain names that this project does not serve.
+# Both are off, and not checked, because they affect domain names that this project does not serve.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # Pages load scripts, styles and images from this site only, and no inline ones. For packages that
-# need more, see docs/csp.md.
+# need more, see "Content-Security-Policy" in docs/development.md.
 {%- if cookiecutter.django_version == "5.2" %}
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -241,31 +247,36 @@ SECURE_CSP = {
     "object-src": [CSP.NONE],
 }
 {%- endif %}
-if DEBUG:
-    # Browsers report what they block, and core/csp.py logs it.
-    {{ 'CONTENT_SECURITY_POLICY["DIRECTIVES"]' if cookiecutter.django_version == "5.2" else "SECURE_CSP" }}["report-uri"] = ["/csp-report"]
-
-
-# Language and time
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "{{ cookiecutter.timezone }}"
-
 
 {% if cookiecutter.media_storage == "s3" -%}
 # Static files, which the production image contains, and files that users upload: in a bucket. Tests,
 # and development without S3_BUCKET, use a folder: docs/uploads.md
 {%- else -%}
-# Static files, which the production image contains, and files that users upload, in a volume
+# The production image contains the static files. Files that users upload are in a volume.
 {%- endif %}
-
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-# WhiteNoise's own default would be off in tests, too, which have no collected files.
+# Tests run with DEBUG off and have no collected files, so this is DEBUG as it is set above.
 WHITENOISE_AUTOREFRESH = DEBUG
 MEDIA_URL = "media/"
 MEDIA_ROOT = env("MEDIA_ROOT", default=BASE_DIR.parent / "media")
-{%- if cookiecutter.media_storage == "s3" %}
+
+
+@checks.register("static", deploy=True)
+def static_files_exist(**_):
+    """Find the `static` tags that name no file: with DEBUG off, their pages are errors."""
+    from django.contrib.staticfiles import finders
+
+    return [
+        checks.Error(f"{template.relative_to(BASE_DIR)}: there is no static file {name}")
+        for template in BASE_DIR.glob("*/templates/**/*.html")
+        for name in re.findall(r"% static ['\"]([^'\"]+)", template.read_text("utf-8"))
+        if not finders.find(name)
+    ]
+{% if cookiecutter.media_storage == "s3" %}
 
 uploads = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
 if (bucket := env("S3_BUCKET", default="")) and not TESTING:
@@ -316,27 +327,17 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 if not DEBUG:
-    STORAGES["staticfiles"] = {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
-        # Outside of the folder that is served: nobody needs a list of all files.
-        "OPTIONS": {"manifest_storage": FileSystemStorage(location=BASE_DIR)},
-    }
+    STORAGES["staticfiles"]["BACKEND"] = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 {%- else %}
 
 if not DEBUG:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {
-            "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
-            # Outside of the folder that is served: nobody needs a list of all files.
-            "OPTIONS": {"manifest_storage": FileSystemStorage(location=BASE_DIR)},
-        },
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 {%- endif %}
 
-
 # Mail: https://docs.djangoproject.com/en/{{ cookiecutter.django_version }}/topics/email/
-
 host = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="") or f"webmaster@{host}"
 SERVER_EMAIL = env("SERVER_EMAIL", default="") or DEFAULT_FROM_EMAIL
@@ -348,30 +349,45 @@ ADMINS = env.list("ADMINS", default=[])
 {%- endif %}
 
 if email_url := env("EMAIL_URL", default=""):
+    try:
+        # A password with one of the characters /?# would end the address too early.
+        if not re.fullmatch(r"smtp(\+tls|\+ssl)?://[^/?#]*[^/?#@]", email_url):
+            raise ValueError
+        mail = env.email_url_config(email_url)
+    except ValueError:
+        message = 'EMAIL_URL cannot be read: see "Send mail" in docs/development.md.'
+        raise SystemExit(message) from None
 {%- if cookiecutter.django_version == "5.2" %}
-    # EMAIL_HOST, EMAIL_PORT and so on.
-    globals().update(smtp_options(email_url))
+    EMAIL_HOST = mail["EMAIL_HOST"]
+    EMAIL_TIMEOUT = 10  # seconds
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = mail["EMAIL_HOST_USER"], mail["EMAIL_HOST_PASSWORD"]
+    EMAIL_USE_TLS, EMAIL_USE_SSL = "EMAIL_USE_TLS" in mail, "EMAIL_USE_SSL" in mail
+    EMAIL_PORT = mail["EMAIL_PORT"] or (587 if EMAIL_USE_TLS else 465 if EMAIL_USE_SSL else 25)
 elif DEBUG:
-    # Print mails into the log.
+    # Mails are printed into the log.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 else:
-    EMAIL_BACKEND = "config.mail.NotConfigured"
+    # There is no such backend, so whoever sends a mail gets an error that shows this text.
+    EMAIL_BACKEND = "EMAIL_URL is not set"
 {%- else %}
-    backend = {
-        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-        "OPTIONS": smtp_options(email_url),
+    # Without a port, Django takes 25, 465 or 587.
+    options = {"host": mail["EMAIL_HOST"], "port": mail["EMAIL_PORT"], "timeout": 10}  # seconds
+    options |= {"username": mail["EMAIL_HOST_USER"], "password": mail["EMAIL_HOST_PASSWORD"]}
+    options |= {"use_tls": "EMAIL_USE_TLS" in mail, "use_ssl": "EMAIL_USE_SSL" in mail}
+    MAILERS = {
+        "default": {"OPTIONS": options},
+        # A mail server that fails does not change the answer to a request that has failed.
+        "errors": {"OPTIONS": options | {"fail_silently": True}},
     }
 elif DEBUG:
-    # Print mails into the log.
-    backend = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    # Mails are printed into the log.
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
 else:
-    backend = {"BACKEND": "config.mail.NotConfigured"}
-MAILERS = {"default": backend}
+    # There is no such backend, so whoever sends a mail gets an error that shows this text.
+    MAILERS = {"default": {"BACKEND": "EMAIL_URL is not set"}}
 {%- endif %}
 
-
-# Logs: to the console, for `docker compose logs`
-
+# All logs go to the console, for `docker compose logs`. LOG_FORMAT=json makes each line an object.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -379,17 +395,38 @@ LOGGING = {
         "text": {"format": "{levelname} {name}: {message}", "style": "{"},
         "json": {"()": "config.logs.JsonFormatter"},
     },
+    # runserver logs no static files and health checks, nor the errors: these have a line of Django.
+    "filters": {
+        "pages": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: (
+                not re.search(r' /(static|health)/\S* HTTP|" [45]\d\d ', record.getMessage())
+            ),
+        },
+    },
     "handlers": {
         "console": {
-            "class": "logging.StreamHandler",
+            "class": "config.logs.Console",
             "formatter": "json" if env("LOG_FORMAT", default="") == "json" else "text",
         },
-        "mail_admins": {"class": "config.mail.AdminEmailHandler", "level": "ERROR"},
+{%- if cookiecutter.django_version == "5.2" %}
+        "mail_admins": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR"},
+{%- else %}
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "level": "ERROR",
+            "using": "errors",
+        },
+{%- endif %}
     },
     "loggers": {
-        "django": {"handlers": ["mail_admins"] if ADMINS and not DEBUG else []},
-        # core/logins.py logs the same in one line instead of five.
-        "axes": {"level": "ERROR"},
+        "django": {"handlers": ["mail_admins"] if email_url and not DEBUG else []},
+        # Without handlers of their own, the logs of the servers go to the console, too.
+        "django.server": {"propagate": True, "filters": ["pages"]},
+        "gunicorn.access": {"propagate": True},
+        "gunicorn.error": {"propagate": True},
+        # axes also logs each login that succeeds.
+        "axes": {"level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }

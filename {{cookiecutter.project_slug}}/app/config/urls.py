@@ -1,4 +1,4 @@
-"""The URLs of the site. /health/live and /health/ready are in core/health.py, as middleware."""
+"""The URLs of the site. /health/live and /health/ready are in config/health.py, as middleware."""
 
 from django.conf import settings
 from django.conf.urls.static import static
@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import path
 
-from core import csp, views
+from core import views
 
 title = {"site_header": settings.PROJECT_NAME, "site_title": settings.PROJECT_NAME}
 password_reset = [
@@ -26,7 +26,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 if settings.DEBUG:
-    # Production serves uploaded files without Django, and blocks without a report.
+    # Only development serves uploads here. In production, a web server or a bucket does.
     urlpatterns += static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT)
-    urlpatterns.append(path("csp-report", csp.report))
-    csp.keep_reports_out_of_access_logs()

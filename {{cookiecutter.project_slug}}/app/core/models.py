@@ -4,4 +4,4 @@ from django.contrib.auth.models import AbstractUser
 
 
 class User(AbstractUser):
-    """The project's own user model, since Django cannot replace its user model later."""
+    """The project's own user model: with data, Django's is hard to replace."""

@@ -1,9 +1,11 @@
 """The home page."""
 
-import platform
+{% if cookiecutter.use_mailpit %}import os
+{% endif %}import platform
 
 import django
 from django.conf import settings
+from django.core.checks import run_checks
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,6 +14,7 @@ from django.shortcuts import render
 def database_version() -> str | None:
     """Return the version of the database server, such as "18.1", or None if it does not answer."""
     try:
+        # get_database_version() alone does not notice that the server is gone.
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         return ".".join(str(number) for number in connection.get_database_version())
@@ -28,4 +31,8 @@ def home(request: HttpRequest) -> HttpResponse:
             "Python": platform.python_version(),
             connection.display_name: database_version(),
         }
+{%- if cookiecutter.use_mailpit %}
+        context["mailpit_url"] = os.environ.get("MAILPIT_URL")
+{%- endif %}
+        context["warnings"] = run_checks(tags=["data"])
     return render(request, "core/home.html", context)

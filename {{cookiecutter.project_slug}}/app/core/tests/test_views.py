@@ -51,7 +51,8 @@ class ReadyTests(TestCase):
         self.assertEqual(response.json(), {"status": "unavailable", "database": "OperationalError"})
 
     def test_answers_any_host_name_without_https(self):
-        with self.settings(ALLOWED_HOSTS=["shop.example"], SECURE_SSL_REDIRECT=True):
+        https = self.settings(ALLOWED_HOSTS=["shop.example"], SECURE_SSL_REDIRECT=True)
+        with https, self.assertLogs("django.security"):
             for path, status in (("/health/live", 200), ("/health/ready", 200), ("/", 400)):
                 response = self.client.get(path, headers={"host": "10.0.0.7"})
                 self.assertEqual(response.status_code, status)
