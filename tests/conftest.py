@@ -2,8 +2,10 @@
 
 Tiers: tests without a mark need nothing but Python and make; the marks in pyproject.toml say what
 the others need. A test whose service is missing is skipped, and the report says how to get it. With
-REQUIRE_TIERS=postgres,stack it fails instead. With PASSED_BARE=FILE, the tests that have passed in
-.ci/bare, which wrote the file, are left out.
+REQUIRE_TIERS=postgres,stack it fails instead, and with REQUIRE_TIERS=all each of them does.
+
+Tests that share a stack or a server have the same mark `xdist_group`: xdist gives them to one process,
+since in two, each would start one.
 """
 
 import fcntl
@@ -22,11 +24,9 @@ from unittest import mock
 import pytest
 from jinja2 import Environment
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.browser import open_browser, wait_for_settled_addresses
 from tests.support.embedded_postgres import EmbeddedPostgres
-from tests.support.outcomes import left_out
 from tests.support.project import ROOT, Project
 from tests.support.store import Store
 from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
@@ -41,46 +41,9 @@ for variable in ("MAKEFLAGS", "MAKELEVEL"):
     os.environ.pop(variable, None)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has passed in .ci/bare; run the short tests last."""
-    if file := os.environ.get("PASSED_BARE"):
-        try:
-            out = set(left_out(items, file))
-        except OSError as error:
-            raise pytest.UsageError(
-                f"PASSED_BARE names a file that .ci/bare makes: {error}"
-            ) from None
-        config.hook.pytest_deselected(items=list(out))
-        items[:] = [item for item in items if item not in out]
-    # So that all processes of xdist end at about the same time.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the short tests last, so that all processes of xdist end at about the same time."""
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)
-
-
-class TogetherWhereShared(LoadScopeScheduling):
-    """Give the tests that share a stack or server to one process: in two, each would start one.
-
-    These are the tests of a folder, and of a file with a fixture for all its tests.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        folder = file.rpartition("/")[0]
-        if folder != "tests":
-            return folder
-        return file if shares_a_fixture(file) else nodeid
-
-
-@functools.cache
-def shares_a_fixture(file: str) -> bool:
-    """Return whether a file makes or uses a fixture that all its tests share."""
-    words = ('scope="module"', "module_stack", "module_site")
-    return any(word in (ROOT / file).read_text(encoding="utf-8") for word in words)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling | None:
-    """Distribute tests like that for `--dist loadscope`, which is what `make test` says."""
-    return TogetherWhereShared(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -244,8 +207,8 @@ def module_stack(bake_once) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def module_site(bake_once) -> Iterator[Project]:
-    """A default project in production that the tests of a file share; each restores what it changes."""
-    project = bake_once(project_slug=Project.unused_slug(), ci="none")
+    """A project in production that the tests of a file share; each restores what it changes."""
+    project = bake_once(project_slug=Project.unused_slug(), deployment="compose", ci="none")
     project.add_views()
     project.to_production()
     try:
@@ -292,7 +255,7 @@ def make_site(make_stack) -> Callable[..., Project]:
     """Render a project, set it up for production, and release it: make_site(ci="none")."""
 
     def make(settings: dict[str, str] | None = None, **answers: object) -> Project:
-        project = make_stack(**answers)
+        project = make_stack(**{"deployment": "compose"} | answers)
         project.to_production(**settings or {})
         project.deploy()
         return project

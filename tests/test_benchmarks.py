@@ -38,21 +38,78 @@ def test_figures_are_kept_for_each_group():
 
 @pytest.mark.plots
 def test_other_templates_are_measured_in_the_same_run(tmp_path, monkeypatch):
-    from benchmarks import bench, figures
+    from benchmarks import figures, measuring
+    from benchmarks.groups import rendering
+    from benchmarks.peers import Peer
 
-    peer = bench.Peer(f"{ROOT}/benchmarks/floor_template,name=other")
-    monkeypatch.setattr(bench, "PEERS", [peer])
+    peer = Peer(f"{ROOT}/benchmarks/floor_template,name=other")
+    monkeypatch.setattr(rendering, "PEERS", [peer])
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
     group = figures.Group("rendering")
 
-    bench.bench_rendering(group, tmp_path)
+    rendering.measure(group, tmp_path)
 
     group.save()
     kept = json.loads((tmp_path / "results/rendering.json").read_text(encoding="utf-8"))
     (measure,) = kept["measures"]
     assert "floor_template" in measure["samples"]
-    assert {len(samples) for samples in measure["samples"].values()} == {bench.ROUNDS}
+    assert {len(samples) for samples in measure["samples"].values()} == {measuring.ROUNDS}
     assert (tmp_path / "rendering2/other").is_dir()
+
+
+@pytest.mark.git
+@pytest.mark.plots
+def test_the_commit_of_another_template_and_its_answers_are_kept(tmp_path, monkeypatch):
+    from benchmarks import figures
+    from benchmarks.peers import Peer
+
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "First"]):
+        subprocess.run([*git, *words], check=True)
+    command = [*git, "rev-parse", "HEAD"]
+    commit = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    peer = Peer(f"{tmp_path},name=other")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "NOTE", "A busy machine.")
+    group = figures.Group("start")
+
+    group.add_peer(peer.subject, peer.commit, peer.answers)
+
+    group.save()
+    kept = json.loads((tmp_path / "results/start.json").read_text(encoding="utf-8"))
+    assert kept["note"] == "A busy machine."
+    assert kept["peers"] == {
+        f"{tmp_path.name} {commit[:7]}": {"commit": commit, "answers": ["name=other"]}
+    }
+
+
+@pytest.mark.plots
+@pytest.mark.stack
+def test_another_project_publishes_only_its_page_and_only_on_this_machine(tmp_path):
+    from benchmarks.peers import PeerStack
+
+    (tmp_path / "compose.yaml").write_text(
+        """services:
+  web:
+    build: .
+    image: named
+    ports: ["8000:8000", "3000:3000"]
+  db:
+    image: postgres
+    ports: ["5432:5432"]
+""",
+        encoding="utf-8",
+    )
+    project = PeerStack(tmp_path)
+
+    project.resolve()
+
+    config = json.loads(project.compose("config", "--format", "json").stdout)
+    web, db = config["services"]["web"], config["services"]["db"]
+    assert [(port["host_ip"], port["target"], port["published"]) for port in web["ports"]] == [
+        ("127.0.0.1", 8000, str(project.port))
+    ]
+    assert "ports" not in db and db["image"] == "postgres" and "image" not in web
 
 
 def refusal(group: str, **environment: str) -> str:

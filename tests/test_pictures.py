@@ -33,7 +33,7 @@ def text_of(svg: Path) -> str:
     ("picture", "shown"),
     [
         ("dialogue.svg", ["cookiecutter gh:org/template", "Choose from", "Made my_project"]),
-        ("start.svg", ["docker compose up", "migrate-1", "app-1"]),
+        ("start.svg", ["docker compose up", "app-1", "Open http://127.0.0.1:8000/"]),
     ],
 )
 def test_the_terminal_shows_what_the_commands_print(taken, picture, shown):

@@ -1,6 +1,5 @@
 """A test whose service is missing is skipped, or fails where the service is required."""
 
-import json
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ def run_tests(*words: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
         cwd=ROOT,
-        env=os.environ | {"PATH": os.devnull, "REQUIRE_TIERS": "", "PASSED_BARE": ""} | environment,
+        env=os.environ | {"PATH": os.devnull, "REQUIRE_TIERS": ""} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -47,9 +46,10 @@ def test_a_test_whose_service_is_missing_is_skipped_with_how_to_get_it():
 
 
 def test_a_test_whose_service_is_required_fails_without_it():
-    process = run_tests(NEEDS_GIT, REQUIRE_TIERS="git")
-    assert process.returncode == 1
-    assert "git tests are required here: no git: install Debian's git" in process.stdout
+    for tiers in ("git", "all"):
+        process = run_tests(NEEDS_GIT, REQUIRE_TIERS=tiers)
+        assert process.returncode == 1
+        assert "git tests are required here: no git: install Debian's git" in process.stdout
 
 
 def test_messages_to_clients_begin_when_the_server_is_ready_over_tcp():
@@ -60,59 +60,38 @@ def test_messages_to_clients_begin_when_the_server_is_ready_over_tcp():
         messages_to_clients(FIRST_START)
 
 
-@pytest.mark.parametrize(
-    ("inside", "status", "message"),
-    [
-        ([["a", "collected"], ["a", "passed"], ["b", "skipped"]], 0, "2 tests here"),
-        ([["a", "passed"]], 1, "missing: b"),
-        ([["a", "passed"], ["a", "failed"], ["b", "skipped"]], 1, "failed: a"),
-        ([["a", "passed"], ["b", "collected"]], 1, "collected: b"),
-        ([["a", "passed"], ["b", "skipped"], ["c", "failed"]], 1, "failed: c"),
-    ],
-)
-def test_a_bare_run_may_skip_tests_and_differ_in_nothing_else(tmp_path, inside, status, message):
-    for name, lines in (("outside", [["a", "collected"], ["b", "collected"]]), ("inside", inside)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    process = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tests/support/outcomes.py",
-            tmp_path / "outside",
-            tmp_path / "inside",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == status, process.stderr
-    assert message in process.stdout + process.stderr
+GROUPED = """
+import os
+
+import pytest
 
 
-def test_what_has_passed_in_a_bare_run_is_left_out_and_nothing_else(tmp_path):
-    here, hooks = "tests/test_tiers.py::", "tests/test_hooks.py::"
-    run_on_every_python = f"{hooks}test_the_defaults_have_no_problem"
-    outcomes = {
-        f"{here}test_messages_to_clients_begin_when_the_server_is_ready_over_tcp": "passed",
-        f"{here}test_a_test_whose_service_is_missing_is_skipped_with_how_to_get_it": "skipped",
-        f"{here}test_a_test_whose_service_is_required_fails_without_it": "failed",
-        run_on_every_python: "passed",
-    }
-    lines = [[test, end] for test, end in outcomes.items()]
-    # It passed, and then its teardown failed.
-    torn_down = f"{here}test_what_has_passed_in_a_bare_run_is_left_out_and_nothing_else"
-    lines += [[torn_down, "passed"], [torn_down, "failed"]]
-    file = tmp_path / "passed"
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    words = ("--collect-only", "--quiet", "tests/test_tiers.py", "tests/test_hooks.py")
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.xdist_group("one")
+def test_is_where_the_others_of_its_group_are(number, tmp_path_factory):
+    places = tmp_path_factory.getbasetemp().parent / "places"
+    places.mkdir(exist_ok=True)
+    (places / os.environ["PYTEST_XDIST_WORKER"]).touch()
+    assert len(list(places.iterdir())) == 1
+"""
 
-    everything, rest = (
-        {line for line in run_tests(*words, PASSED_BARE=passed).stdout.splitlines() if "::" in line}
-        for passed in ("", str(file))
-    )
 
-    assert run_on_every_python in everything and len(everything) > 10
-    assert everything - rest == {test for test in list(outcomes)[:1]}
-    process = run_tests(*words, PASSED_BARE=str(tmp_path / "missing"))
-    assert process.returncode == 4
-    assert "PASSED_BARE names a file that .ci/bare makes: " in process.stdout + process.stderr
+def test_tests_of_one_group_run_in_one_process(tmp_path):
+    (tmp_path / "test_grouped.py").write_text(GROUPED, encoding="utf-8")
+    words = ("--numprocesses=2", "--dist=loadgroup", f"--rootdir={tmp_path}")
+    process = run_tests(*words, f"--basetemp={tmp_path}/temporary", str(tmp_path))
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def collected(only: str) -> list[str]:
+    """Return the tests that `make test` selects."""
+    words = ["make", "test", f"ONLY={only}", "ARGS=--collect-only --quiet"]
+    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line for line in printed.splitlines() if "::" in line]
+
+
+def test_what_does_not_run_in_the_bare_run_runs_in_the_one_after_it():
+    everything, bare, rest, every_python = map(collected, ("", "bare", "rest", "every_python"))
+    assert len(set(everything)) == len(everything)
+    assert set(bare) | set(rest) == set(everything)
+    assert set(bare) & set(rest) == set(every_python) and every_python

@@ -1,4 +1,4 @@
-"""The stack that the tests of this folder share."""
+"""The stack that the tests of the group `development` share."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def stack(bake_once) -> Project:
     project = bake_once(project_slug=Project.unused_slug())
     project.choose_port()
     try:
-        project.up()
+        project.printed_at_the_start = project.up()
         # The tests of mistakes add tracebacks to the logs.
         project.logs_of_the_start = project.logs()
         yield project

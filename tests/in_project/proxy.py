@@ -1,4 +1,4 @@
-from core.proxy import ProxyMiddleware
+from config.proxy import proxy_middleware
 from django.http import HttpResponse
 from django.test import RequestFactory, SimpleTestCase
 
@@ -11,7 +11,7 @@ class ProxyTests(SimpleTestCase):
         request = RequestFactory().get("/", headers={"x-forwarded-for": forwarded})
         request.META["REMOTE_ADDR"] = peer
         with self.settings(FORWARDED_ALLOW_IPS=proxies):
-            ProxyMiddleware(lambda request: HttpResponse())(request)
+            proxy_middleware(lambda request: HttpResponse())(request)
         return request.META["REMOTE_ADDR"]
 
     def test_a_listed_proxy_is_trusted(self):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.production import inside
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 
 
 def test_the_site_goes_on_without_its_cache(site):

@@ -10,7 +10,7 @@ import pytest
 from tests.support.production import inside, plain
 from tests.support.project import Project
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 
 
 def test_https_responses_have_security_headers_and_compression(site):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 
 
 def test_log_lines_are_json_whatever_a_client_sends(site):

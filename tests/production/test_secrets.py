@@ -7,6 +7,7 @@ from tests.support.production import SERVICES, inside
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.xdist_group("production")
 def test_secrets_are_in_files_and_nowhere_else(site):
     values = [
         (site.path / "secrets" / name).read_text().strip()
@@ -25,7 +26,7 @@ def test_secrets_are_in_files_and_nowhere_else(site):
 
 @pytest.mark.git
 def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
-    project = make_stack()
+    project = make_stack(deployment="compose")
     env = project.read(".env")
     (project.path / "secrets" / "secret_key").write_text("mine\n")
 
@@ -42,6 +43,7 @@ def test_make_secrets_makes_what_is_missing_and_overwrites_nothing(make_stack):
     assert "secrets/secret_key" not in project.run("git", "status", "--short", "-uall").stdout
 
 
+@pytest.mark.xdist_group("production")
 def test_a_wrong_password_names_its_secret_file(site):
     secret = site.path / "secrets" / "postgres_password"
     right = secret.read_text()
@@ -59,6 +61,7 @@ def test_a_wrong_password_names_its_secret_file(site):
     site.compose(*run)
 
 
+@pytest.mark.xdist_group("production")
 @pytest.mark.parametrize("command", [["gunicorn", "config.wsgi"], ["python", "manage.py", "check"]])
 def test_missing_settings_are_reported_in_one_line(site, command):
     run = ["docker", "run", "--rm", site.stack, *command]
@@ -76,7 +79,7 @@ def test_missing_settings_are_reported_in_one_line(site, command):
 
 
 def test_a_release_reports_what_is_missing_before_anything_starts(make_stack):
-    project = make_stack()
+    project = make_stack(deployment="compose")
     project.to_production()
     (project.path / "secrets" / "secret_key").unlink()
     assert "secrets/secret_key" in project.deploy(check=False).stdout.splitlines()[-1]

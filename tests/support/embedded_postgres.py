@@ -53,12 +53,15 @@ class EmbeddedPostgres:
             for part in (wheel, wheel.with_suffix(".libs")):
                 shutil.copytree(part, folder / "wheel" / part.name, dirs_exist_ok=True)
             wheel = folder / "wheel" / wheel.name
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         self.bin = wheel / {16: "pginstall", 18: "pginstall18"}[version] / "bin"
         password_file = folder / "password"
         if not password_file.exists():
             password_file.write_text(secrets.token_hex(16), encoding="utf-8")
         self.password = password_file.read_text(encoding="utf-8")
+        if self._run_as:
+            # Whatever the umask was, under which all this was made.
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
         if not (self.data / "PG_VERSION").exists():
             self._run(
                 "initdb",

@@ -156,18 +156,24 @@ class Project:
         self.port = free_port()
         self.replace(".env", f"APP_PORT={self.setting('APP_PORT')}", f"APP_PORT={self.port}")
 
-    def up(self, *words: str) -> None:
-        """Start the stack; return when all of it is healthy, or fail with the logs."""
+    def up(self, *words: str) -> str:
+        """Start the stack; return what Compose printed when all is healthy, or fail with the logs."""
         process = self.compose("up", "--detach", "--wait", *words, check=False)
         assert process.returncode == 0, f"{process.stdout}\n{self.logs()}"
+        return process.stdout
 
-    def logs(self, *services: str) -> str:
-        """Return the output of the containers."""
-        return self.compose("logs", "--no-color", *services, check=False).stdout
+    def logs(self, *words: str) -> str:
+        """Return the output of the containers, without the colors that a terminal shows."""
+        printed = self.compose("logs", "--no-color", *words, check=False).stdout
+        return re.sub(r"\x1b\[[0-9;]*m", "", printed)
 
     def sql(self, statement: str) -> str:
         """Run a statement in the db service; return the rows, unaligned."""
-        psql = 'psql -XAt -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0"'
+        # The role of app needs its password, also over the Unix socket.
+        psql = (
+            'export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE")}"; exec psql -XAt'
+            ' -v ON_ERROR_STOP=1 -U "${APP_USER:-$POSTGRES_USER}" -d "$POSTGRES_DB" -c "$0"'
+        )
         return self.compose("exec", "-T", "db", "sh", "-c", psql, statement).stdout.strip()
 
     def admin_sql(self, statement: str, database: str | None = None) -> str:
@@ -196,7 +202,8 @@ class Project:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-        except OSError as error:
+        # A server that starts again may end in the middle of its answer.
+        except (OSError, http.client.HTTPException) as error:
             return 0, str(error)
 
     def wait_until(self, condition: Callable[[], object], seconds: float = 300) -> None:

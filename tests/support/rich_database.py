@@ -15,7 +15,12 @@ COMMENT ON ROLE reader IS 'may read';
 # Run by the superuser in the project's database; `:DBNAME` is a variable of psql.
 RICH = r"""
 COMMENT ON DATABASE :"DBNAME" IS 'of the project: it''s "quoted", \ and
-ALTER DATABASE on two lines';
+ALTER DATABASE on lines of its own, such as
+SET one = ''two'';
+\! a command of psql, :x and :''x''';
+ALTER DATABASE :"DBNAME" SET app.note = 'first
+SET second = "x", \third';
+ALTER DATABASE :"DBNAME" SET lock_timeout = '3min';
 ALTER DATABASE :"DBNAME" SET work_mem = '7MB';
 ALTER DATABASE :"DBNAME" SET search_path = "$user", public, "Odd schema";
 ALTER ROLE reader IN DATABASE :"DBNAME" SET statement_timeout = '3min';
@@ -23,7 +28,6 @@ ALTER DATABASE :"DBNAME" CONNECTION LIMIT 77;
 REVOKE CONNECT ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"DBNAME" TO reader, django;
 CREATE EXTENSION pgcrypto;
-CREATE TABLE superusers (id integer);
 SET ROLE django;
 CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL);
 CREATE TABLE purchase (
@@ -51,6 +55,9 @@ GRANT SELECT ON customer TO nobody_like_this;
 END $$;
 COMMENT ON TABLE secret IS 'such as
 GRANT SELECT ON secret TO nobody_like_this;';
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TYPE span AS RANGE (subtype = float8);
+CREATE AGGREGATE concat_all (text) (sfunc = textcat, stype = text, initcond = '');
 CREATE MATERIALIZED VIEW totals AS SELECT paid, count(*) FROM purchase GROUP BY paid;
 CREATE TABLE parted (day date, n integer) PARTITION BY RANGE (day);
 CREATE TABLE parted_2026 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
@@ -58,6 +65,15 @@ INSERT INTO parted VALUES ('2026-11-21', 1);
 RESET ROLE;
 CREATE VIEW all_secrets AS SELECT * FROM secret;
 ALTER VIEW all_secrets OWNER TO reader;
+CREATE SCHEMA archive AUTHORIZATION writer;
+CREATE TABLE archive.closed (id integer);
+CREATE FUNCTION archive.same(integer) RETURNS integer IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+ALTER TABLE archive.closed OWNER TO writer;
+ALTER FUNCTION archive.same OWNER TO writer;
+CREATE INDEX ON archive.closed (archive.same(id));
+INSERT INTO archive.closed VALUES (1);
+CREATE PUBLICATION paid FOR TABLE purchase;
+ALTER PUBLICATION paid OWNER TO django;
 """
 
 STATE = r"""
@@ -66,9 +82,12 @@ SELECT (SELECT count(*) FROM purchase), (SELECT sum(id) FROM purchase), (SELECT 
        (SELECT indexdef FROM pg_indexes WHERE indexname = 'unpaid'),
        (SELECT count(*) FROM pg_constraint WHERE conname = 'purchase_customer_id_fkey'),
        convert_from(lo_get(4711), 'UTF8'), left(crypt('x', '$1$salt$'), 3), who(),
-       (SELECT count(*) FROM all_secrets), (SELECT sum(n) FROM parted);
+       (SELECT count(*) FROM all_secrets), (SELECT sum(n) FROM parted), (SELECT sum(id) FROM archive.closed);
 SELECT relname, relkind, pg_get_userbyid(relowner), (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(relacl) AS a), relrowsecurity FROM pg_class
-WHERE relnamespace = 'public'::regnamespace ORDER BY relname;
+WHERE relnamespace IN ('public'::regnamespace, 'archive'::regnamespace) ORDER BY relname;
+SELECT nspname, pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1;
+SELECT pubname, pg_get_userbyid(pubowner) FROM pg_publication;
+SELECT extname, extnamespace::regnamespace FROM pg_extension ORDER BY 1;
 SELECT attname, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(attacl) AS a) FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 1;
 SELECT proname, pg_get_userbyid(proowner), prosecdef, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(proacl) AS a) FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace

@@ -166,6 +166,24 @@ class Swarm:
         )
         return tried.endswith("yes")
 
+    @contextmanager
+    def cut_off(self, node: str) -> Iterator[None]:
+        """Let a node reach no other node, and none reach it. Its engine still answers this machine."""
+        rules = [
+            (chain, *way, "--jump=DROP")
+            for chain, way in (
+                ("INPUT", ("--in-interface=eth0",)),
+                ("OUTPUT", ("--out-interface=eth0",)),
+            )
+        ]
+        for rule in rules:
+            self.outside("exec", self.nodes[node], "iptables", "--insert", *rule)
+        try:
+            yield
+        finally:
+            for rule in rules:
+                self.outside("exec", self.nodes[node], "iptables", "--delete", *rule)
+
     def kill(self, node: str) -> None:
         """End a node at once, as a power cut does."""
         self.outside("kill", self.nodes[node])
@@ -180,7 +198,8 @@ class Swarm:
         """Return when the managers give a node this status."""
 
         def has_it() -> bool:
-            listed = self.docker("node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+            names = ("node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+            listed = self.docker(*names, check=False)
             return f"{node} {status}" in listed.splitlines()
 
         wait_until(has_it, 120, lambda: self.docker("node", "ls"))
@@ -250,10 +269,7 @@ class SwarmSite(Project):
 
     def in_background(self, statement: str) -> None:
         """Start a statement in a session of its own on the database."""
-        user, database = self.setting("POSTGRES_USER"), self.setting("POSTGRES_DB")
-        psql = ("psql", "-U", user, "-d", database, "-c", statement)
-        node = self.db_node
-        self.swarm.docker("exec", "--detach", self.container("db", node), *psql, node=node)
+        self.in_db("psql", statement, "--detach")
 
     @property
     def db_node(self) -> str:
@@ -269,10 +285,15 @@ class SwarmSite(Project):
 
     def sql(self, statement: str) -> str:
         """Run a statement on the database; return the rows, unaligned."""
-        psql = 'psql -XAt -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0"'
+        return self.in_db("exec psql -XAt -v ON_ERROR_STOP=1", statement)
+
+    def in_db(self, psql: str, statement: str, *options: str) -> str:
+        """Run a statement as the role of app, which needs its password, in the container of the database."""
+        command = f"""export PGPASSWORD="$(cat "$POSTGRES_PASSWORD_FILE")"
+            {psql} -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$0\""""
         node = self.db_node
         db = self.container("db", node)
-        return self.swarm.docker("exec", db, "sh", "-c", psql, statement, node=node)
+        return self.swarm.docker("exec", *options, db, "sh", "-c", command, statement, node=node)
 
     def trusting(self) -> ssl.SSLContext:
         """Return a TLS context that trusts Caddy's own authority."""
@@ -296,6 +317,19 @@ class SwarmSite(Project):
         texts = [self.swarm.docker("stack", "ps", "--no-trunc", self.stack_name, check=False)]
         texts += [self.swarm.docker("service", "logs", "--tail=30", n, check=False) for n in names]
         return "\n".join(texts)
+
+
+def documented(site: SwarmSite, words: str) -> str:
+    """Return the command in ops/swarm.md or ops/backups.md that contains these words."""
+    lines = (site.read("ops/swarm.md") + site.read("ops/backups.md")).splitlines()
+    (line,) = [line for line in lines if line.startswith("    ") and words in line]
+    return line.strip().replace(f"{site.slug}_", f"{site.stack_name}_")
+
+
+def unpack(site: SwarmSite, name: str, node: str) -> None:
+    """Unpack NAME.tar of a backup on a node."""
+    command = documented(site, "tar -C /backups -x").replace("NAME", name)
+    site.run("sh", "-c", command, env=site.swarm.host(node))
 
 
 def use_store(project: Project, store: Store) -> None:

@@ -14,6 +14,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 # The image that a tier needs, and how to get it.
 IMAGES = {
     "alpine": ("python:3.14-alpine", "docker pull python:3.14-alpine"),
+    "mailpit": ("axllent/mailpit:v1.31.4", "docker pull it, or run .ci/base-images with this name"),
     "rootless": ("rootless-engines", "run .ci/rootless-engines"),
     "swarm": ("swarm-nodes", "run .ci/swarm-nodes"),
 }
@@ -27,6 +28,7 @@ TIERS = (
     "browser",
     "actionlint",
     "alpine",
+    "mailpit",
     "rootless",
     "swarm",
     "index",
@@ -35,6 +37,8 @@ TIERS = (
 PACKAGES = ["uv", "pip", "install", "--no-deps", "--require-hashes"]
 PACKAGES += ["--requirement", str(ROOT / "tests/packages.txt")]
 REQUIRED_TIERS = set(filter(None, os.environ.get("REQUIRE_TIERS", "").split(",")))
+if "all" in REQUIRED_TIERS:
+    REQUIRED_TIERS = set(TIERS)
 
 
 @functools.cache

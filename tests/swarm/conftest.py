@@ -1,4 +1,4 @@
-"""The swarm that the tests of this folder share, and the site on it."""
+"""The swarm that the tests of the group `swarm` share, and the site on it."""
 
 import shutil
 
@@ -53,13 +53,13 @@ def site(bake_once, swarm, store) -> SwarmSite:
         *(swarm, store, swarm.ports[:2]),
         BACKUP_REPOSITORY=f"s3:{store.url}/{store.bucket.name}/backups",
         BACKUP_ACCESS_KEY=store.key,
-        BACKUP_CA_FILE="/scripts/authority.pem",
+        BACKUP_CA_FILE="/ops/authority.pem",
     )
     (site.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
-    # As docs/backups.md says.
-    shutil.copy(store.authority, site.path / "docker/db/authority.pem")
-    with open(site.path / "docker/db/Dockerfile", "a", encoding="utf-8") as dockerfile:
-        dockerfile.write("COPY authority.pem /scripts/\n")
+    # As ops/backups.md says.
+    shutil.copy(store.authority, site.path / "ops/authority.pem")
+    with open(site.path / "ops/Dockerfile", "a", encoding="utf-8") as dockerfile:
+        dockerfile.write("COPY authority.pem /ops/\n")
     # A version that fails is noticed in seconds.
     site.replace(
         "stack.yaml",

@@ -5,10 +5,13 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.support.backups import backup
+from tests.support.processes import Running
 from tests.support.swarm import (
     change_page,
     containers,
@@ -19,7 +22,7 @@ from tests.support.swarm import (
     uploaded,
 )
 
-pytestmark = pytest.mark.swarm
+pytestmark = [pytest.mark.swarm, pytest.mark.xdist_group("swarm")]
 
 MIGRATION = """from django.db import migrations
 
@@ -163,9 +166,9 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
     ("file", "old", "new", "reason"),
     [
         (
-            "app/core/health.py",
-            "return HEALTH_VIEWS.get",
-            "raise OSError\n        return HEALTH_VIEWS.get",
+            "app/config/health.py",
+            "return VIEWS.get",
+            "raise OSError\n        return VIEWS.get",
             "the new containers of app failed, see above; Swarm went back to the old ones.",
         ),
         (
@@ -330,33 +333,62 @@ def test_a_backup_and_a_restore_under_load(site):
     assert f"Recovered the database of {moment} UTC" in printed
     assert site.sql("SELECT text FROM notes ORDER BY 1") == "a row later\nkept"
     assert "recovered in" in site.run("make", "drill").stdout
-    refused = site.run("make", "restore-to", "TIME=2020-01-01 10:00", check=False)
+    refused = site.run("make", "restore-to", "TIME=2020-01-01 10:00:00", check=False)
     assert refused.returncode != 0 and "is not one of these moments" in refused.stdout
     site.sql("DROP TABLE notes")
 
 
-def test_an_interrupted_backup_leaves_nothing_and_the_second_is_refused(site):
-    before = backups(site)
-    # pg_dump waits for this lock.
+@contextmanager
+def backup_that_waits(site) -> Iterator[Running]:
+    """Start a backup that waits for a lock, which ends with the block."""
     site.sql("CREATE TABLE locked (id bigint)")
     site.in_background("BEGIN; LOCK TABLE locked; SELECT pg_sleep(600)")
     site.wait_until(lambda: site.sql("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock'"))
-    jobs = ("service", "ls", "--quiet", "--filter", "name=site_job")
-    running = site.start("sh", "scripts/db.sh", "backup", env={})
+    running = site.start("python3", "-m", "ops.host", "backup", env={"LOCK_TIMEOUT": "300"})
     running.wait_for("Dumping", 60)
-    second = site.run("sh", "scripts/db.sh", "backup", check=False)
-    assert second.returncode == 1 and "Another backup is running" in second.stdout
-    running.process.terminate()
-    assert running.end(60) == 1
-    assert "Interrupted" in running.printed()
-    assert not site.swarm.docker(*jobs)
-    partial = ("exec", site.container("db", site.db_node), "ls", "-A", "/backups")
-    site.wait_until(lambda: ".partial" not in site.swarm.docker(*partial, node=site.db_node), 60)
-    assert backups(site) == before
+    yield running
     site.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'"
     )
     site.sql("DROP TABLE locked")
+
+
+def test_an_interrupted_backup_leaves_nothing(site):
+    before = backups(site)
+    with backup_that_waits(site) as running:
+        running.process.terminate()
+        assert running.end(60) == 143
+        assert "Interrupted" in running.printed()
+        assert not site.swarm.docker("service", "ls", "--quiet", "--filter", "name=site_job")
+        partial = ("exec", site.container("db", site.db_node), "ls", "-A", "/backups")
+        site.wait_until(
+            lambda: ".partial" not in site.swarm.docker(*partial, node=site.db_node), 60
+        )
+        assert backups(site) == before
+
+
+def test_a_backup_is_made_once_although_the_managers_elect_a_leader_anew(site):
+    before = backups(site)
+    leader = ("node", "inspect", "--format", "{{.ManagerStatus.Leader}}")
+    with backup_that_waits(site) as running:
+        cut_off = next(n for n in site.swarm.nodes if site.swarm.docker(*leader, n) == "true")
+        with site.swarm.cut_off(cut_off):
+            other = "node3" if cut_off != "node3" else "node1"
+            site.wait_until(
+                lambda: "true" in site.swarm.docker(*leader, other, node=other, check=False), 60
+            )
+            time.sleep(40)
+        site.swarm.wait_for_status(cut_off, "Ready")
+    assert running.end(120) == 0, running.printed()
+
+    assert running.printed().count("Made backups/") == 1
+    assert len(backups(site) - before) == 1
+    # A second start of the same run ends at once.
+    run = ("exec", "--env", "OPS_TOKEN=tried", site.container("backup", site.db_node))
+    once = (*run, "python3", "-m", "ops.backup")
+    assert "Made backups/" in site.swarm.docker(*once, node=site.db_node)
+    assert "Nothing is done twice." in site.swarm.docker(*once, node=site.db_node)
+    assert len(backups(site) - before) == 2
 
 
 def test_an_interrupted_restore_changes_nothing_and_leaves_nothing(site):

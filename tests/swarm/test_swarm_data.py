@@ -1,4 +1,4 @@
-"""What docs/swarm.md says about moving a site: to the swarm, to another node, PostgreSQL or server.
+"""What ops/swarm.md says about moving a site: to the swarm, to another node, PostgreSQL or server.
 
 The commands that are no task of make are those of the document.
 """
@@ -16,24 +16,13 @@ from tests.support.backups import backup
 from tests.support.swarm import (
     SwarmSite,
     containers,
+    documented,
     last_line,
+    unpack,
     uploaded,
 )
 
-pytestmark = pytest.mark.swarm
-
-
-def documented(site: SwarmSite, words: str) -> str:
-    """Return the command in docs/swarm.md that contains these words."""
-    lines = site.read("docs/swarm.md").splitlines()
-    (line,) = [line for line in lines if line.startswith("    ") and words in line]
-    return line.strip().replace(f"{site.slug}_", f"{site.stack_name}_")
-
-
-def unpack(site: SwarmSite, name: str, node: str) -> None:
-    """Unpack NAME.tar of a backup on a node."""
-    command = documented(site, "tar -C /backups -x").replace("NAME", name)
-    site.run("sh", "-c", command, env=site.swarm.host(node))
+pytestmark = [pytest.mark.swarm, pytest.mark.xdist_group("swarm")]
 
 
 def new_site(site: SwarmSite, store, name: str, tmp_path, **settings: str) -> SwarmSite:
@@ -107,8 +96,8 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     site.wait_until(lambda: "until now" in site.run("make", "restore-to", check=False).stdout, 60)
     moment = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
     # A quarter of an hour later.
-    mark = ("exec", site.container("db", "node2"), "rm", "--force", "/backups/archive/.copied")
-    site.swarm.docker(*mark, node="node2")
+    forget = ("python3", "-c", "from ops import offsite; offsite.remember(log=0)")
+    site.swarm.docker("exec", site.container("backup", "node2"), *forget, node="node2")
 
     def is_copied() -> bool:
         copied = re.search(r"off-site\tthe log up to (.*)", site.run("make", "backups").stdout)
@@ -119,11 +108,11 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     old_image = site.swarm.docker(*inspect, f"{site.stack_name}_backup").strip()
 
     # Neither a label that moves nor another volume loses sight of the data.
-    site.replace("docker/db/Dockerfile", "postgres:17", "postgres:18")
+    site.replace("ops/Dockerfile", "postgres:17", "postgres:18")
     site.replace("stack.yaml", "/var/lib/postgresql/data", "/var/lib/postgresql")
     site.replace("stack.yaml", "db_data_17", "db_data_18")
     refused = site.deploy(check=False)
-    assert refused.returncode == 1 and '"Upgrade PostgreSQL" in docs' in last_line(refused)
+    assert refused.returncode == 1 and '"Upgrade PostgreSQL" in ops' in last_line(refused)
     site.swarm.docker("node", "update", "--label-rm", "db", "node2")
     site.swarm.docker("node", "update", "--label-add", "db=true", "node3")
     refused = site.deploy(check=False)
@@ -139,7 +128,8 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     assert site.sql("SELECT number FROM kept") == "7"
     site.wait_until(lambda: site.status_over_https("/read") == 200, 30)
     # The log of the old node comes from off-site, and its own version replays it.
-    fetched = site.run("sh", "scripts/db.sh", "offsite", "fetch_log").stdout
+    fetch = documented(site, "ops.offsite_log fetch")
+    fetched = site.run("sh", "-c", fetch, env=site.swarm.host("node3")).stdout
     said = site.run("make", "restore-to").stdout
     ends = re.findall(r" to (\S+ \S+) UTC, of PostgreSQL 17", said)
     assert ends, f"{fetched}{said}"
@@ -147,7 +137,7 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     refused = site.run("make", "restore-to", f"TIME={moment}", check=False)
     assert "this moment is of PostgreSQL 17, and the programs here are of 18" in refused.stdout
     site.sql("UPDATE kept SET number = 8")
-    block = site.read("docs/backups.md").rpartition("\n    docker run ")[2]
+    block = site.read("ops/backups.md").rpartition("\n    docker run ")[2]
     command = f"docker run {block.partition(' 10:00:00')[0]}".replace("\\\n", "")
     command = command.replace("2026-11-21", f"{moment}'").replace("IMAGE", old_image)
     command = command.replace(f"{site.slug}_backups", f"{site.stack_name}_backups")

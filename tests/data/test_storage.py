@@ -1,0 +1,65 @@
+"""Where the data of the database and the uploads are kept."""
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.mark.parametrize("version", ["18", "17"])
+def test_a_bind_mount_keeps_the_rows(start_stack, version):
+    project = start_stack(postgres_storage="bind_mount", postgres_version=version)
+    project.sql("CREATE TABLE kept AS SELECT 1 AS row")
+    project.compose("down", "--volumes")
+    assert (project.path / "postgres_data" / version).is_dir()
+    kinds = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}{{end}}{{end}}'
+    project.up()
+    assert project.inspect("db", kinds) == [""]
+    assert project.sql("SELECT * FROM kept") == "1"
+    project.run("git", "init", "--quiet")
+    assert "postgres_data" not in project.run("git", "status", "--short").stdout
+
+
+@pytest.mark.parametrize("version", ["18", "17"])
+def test_tmpfs_loses_the_rows_and_compose_yaml_says_so(start_stack, version):
+    project = start_stack(postgres_storage="tmpfs", postgres_version=version)
+    assert project.sql("SHOW fsync") == "off"
+    assert project.inspect("db", '{{range .Mounts}}{{if eq .Type "volume"}}x{{end}}{{end}}') == [""]
+    assert "deleted when the container stops" in project.read("compose.yaml")
+    project.sql("CREATE TABLE gone AS SELECT 1 AS row")
+    project.compose("down")
+    project.up()
+    assert project.sql("SELECT to_regclass('gone') IS NULL") == "t"
+
+
+@pytest.mark.parametrize("version", ["18", "17", "15"])
+def test_uploads_are_kept_and_writable_in_production(make_stack, version):
+    project = make_stack(deployment="compose", postgres_version=version)
+    compose = ("-f", "compose.yaml")
+    run = (*compose, "run", "--rm", "-T", "--no-deps", "app", "sh", "-c")
+    project.compose(*compose, "build")
+    project.compose(*run, "id -u; echo hello > $MEDIA_ROOT/upload")
+    project.compose(*compose, "down")
+    assert project.compose(*run, "cat $MEDIA_ROOT/upload").stdout.splitlines()[-1] == "hello"
+
+
+@pytest.mark.xdist_group("storage")
+def test_uploads_are_in_the_project_folder_in_development(module_stack):
+    project = module_stack
+    save = (
+        "from django.core.files.base import ContentFile;"
+        "from django.core.files.storage import default_storage as storage;"
+        "print(storage.save('upload.txt', ContentFile(b'hello')))"
+    )
+    project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", save)
+    assert project.read("media/upload.txt") == "hello"
+    assert project.get("/media/upload.txt") == (200, "hello")
+    assert project.run("git", "init", "--quiet")
+    assert "upload.txt" not in project.run("git", "status", "--short", "media").stdout
+
+
+def test_two_servers_never_run_on_the_same_data_in_production(make_site):
+    project = make_site(ci="none")
+    process = project.compose("run", "--rm", "--no-deps", "db", check=False)
+    assert process.returncode != 0
+    assert "Another container runs a server on this data" in process.stdout
+    assert project.request("/health/ready").status == 200

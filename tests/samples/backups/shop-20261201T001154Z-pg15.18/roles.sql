@@ -1,0 +1,50 @@
+--
+-- PostgreSQL database cluster dump
+--
+
+\restrict LXbgEQZekzqUkbxJ6l0SszzPZAGLbokTfVj6668EGt7SRMC7qeuuDYxlejrzxdo
+
+SET default_transaction_read_only = off;
+
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+
+--
+-- Roles
+--
+
+CREATE ROLE django;
+ALTER ROLE django WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:++giTBp/lfc5XQ0HXzPV3Q==$f0j7QAUQ9L5R3efjTK086M4ygoFyZTbAxzyzDEjFtCk=:+T96YTWxRapMXliSwm+2jWKJb592gTH6R4MNC1wERsg=';
+CREATE ROLE "odd, role";
+ALTER ROLE "odd, role" WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 3 PASSWORD 'SCRAM-SHA-256$4096:SgIT9/d4rpBbNIQTzjJzWg==$aXjLMh21AUD3Kdlb3khHfLJrpvYU3TLpth8wJJffwKI=:2iLveBNufl55iuv2I83uT6yOo/R9Zm/5U6h7gLJtYAU=';
+CREATE ROLE postgres;
+ALTER ROLE postgres WITH SUPERUSER INHERIT CREATEROLE CREATEDB LOGIN REPLICATION BYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:rXiI+6Jo7g87F2Gm3VIaxw==$X9tlaCB77tl3cu9KHfYfjYtE/pmRGN5YUVJhcnaMfEw=:MIGWO3KjqOOFF++AWJ0A5ZWBrVC/67nA/Z54T/Q41lg=';
+CREATE ROLE reader;
+ALTER ROLE reader WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB NOLOGIN NOREPLICATION NOBYPASSRLS;
+
+--
+-- User Configurations
+--
+
+--
+-- User Config "odd, role"
+--
+
+ALTER ROLE "odd, role" SET work_mem TO '5MB';
+
+
+--
+-- Role memberships
+--
+
+GRANT reader TO "odd, role" GRANTED BY postgres;
+
+
+
+
+\unrestrict LXbgEQZekzqUkbxJ6l0SszzPZAGLbokTfVj6668EGt7SRMC7qeuuDYxlejrzxdo
+
+--
+-- PostgreSQL database cluster dump complete
+--
+

@@ -1,0 +1,110 @@
+"""The side of the server: what it writes into .env, and how it ends."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.processes import Running
+
+
+@pytest.fixture
+def env(tmp_path, monkeypatch):
+    """An .env in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".env"
+    path.write_text("# A comment\nLIVE_DATA=\nDOMAIN=example.org\n")
+    path.chmod(0o640)
+    return path
+
+
+def test_settings_are_written_at_once_and_the_rest_stays(ops, env):
+    ops.compose.set_settings(LIVE_DATA="db_data_18", UPGRADING_TO="db_data_19")
+    assert env.read_text() == (
+        "# A comment\nLIVE_DATA=db_data_18\nDOMAIN=example.org\nUPGRADING_TO=db_data_19\n"
+    )
+    ops.compose.set_settings(UPGRADING_TO=None)
+    assert "UPGRADING_TO" not in env.read_text()
+    assert ops.compose.setting("LIVE_DATA") == "db_data_18"
+    assert ops.compose.setting("UPGRADING_TO") == ""
+    assert env.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in env.parent.iterdir()] == [".env"]
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "expected"),
+    [
+        ("postgres:17-trixie", 18, "postgres:18-trixie"),
+        ("postgres:17.2-trixie", 18, "postgres:18-trixie"),
+        ("registry:5000/mine:15", 18, "registry:5000/mine:18"),
+        ("mine:17.99-of-17", 18, "mine:18-of-17"),
+        ("mine:18.2-of-17", 18, "mine:18.2-of-17"),
+    ],
+)
+def test_the_image_of_a_version(ops, image, version, expected):
+    assert ops.upgrade.image_of(image, version) == expected
+
+
+# Stands for docker: a program in a container that ends with its input.
+DOCKER = """#!/bin/sh
+case $1 in
+  compose) echo '{"name": "site", "services": {"backup": {}}}' ;;
+  ps) echo container ;;
+  inspect) echo '[{"Mounts": [{"Destination": "/ops"}]}]' ;;
+  exec) echo begun; cat > /dev/null; echo 'No backup was made: it was interrupted.'; exit 0 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_command_never_succeeds_whatever_docker_returns(bake_once, tmp_path, name):
+    project = bake_once(deployment="compose", backup="continuous")
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    running = Running([sys.executable, "-B", "-m", "ops.host", "backup"], project.path, env)
+    running.wait_for("begun", 30)
+    began = time.monotonic()
+    running.process.send_signal(getattr(signal, name))
+    assert running.end(30) == 128 + getattr(signal, name)
+    assert time.monotonic() - began < 20
+    assert running.printed().splitlines() == [
+        "begun",
+        "No backup was made: it was interrupted.",
+        "Interrupted.",
+    ]
+
+
+def test_a_task_that_does_not_exist_is_one_line(bake_once):
+    project = bake_once(deployment="compose", backup="continuous")
+    process = subprocess.run(
+        [sys.executable, "-B", "-m", "ops.host", "bakcup"],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (
+        1,
+        "Not done: there is no task 'bakcup': make help lists them.\n",
+    )
+
+
+@pytest.mark.parametrize("version", [None, "3.8"])
+def test_a_server_without_a_python_that_is_new_enough_is_told_in_one_line(
+    bake_once, tmp_path, version
+):
+    for program in ("grep", "make", "sh"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    if version:
+        # What any Python does with the check that finds it too old.
+        (tmp_path / "python3").write_text(f"#!{tmp_path}/sh\n# {version}\nexit 1\n")
+        (tmp_path / "python3").chmod(0o755)
+    project = bake_once(deployment="compose")
+    process = project.run("make", "backups", env={"PATH": str(tmp_path)}, check=False)
+    assert process.returncode != 0
+    assert process.stdout.splitlines()[0].startswith("This task needs python3, 3.9 or newer")

@@ -1,0 +1,187 @@
+"""The stack comes up the first time, also when something is slow, scaled or unordered; it stops at once."""
+
+import time
+
+import pytest
+
+from tests.support.answers import WAITING, name_of
+from tests.support.processes import messages_to_clients
+from tests.support.project import Project
+
+pytestmark = pytest.mark.stack
+
+# Seconds on a very busy machine. What ignores SIGTERM takes its whole stop_grace_period, 35 s.
+AT_ONCE = 20
+BROKEN_MIGRATION = """
+from django.db import migrations
+
+
+def fail(apps, schema_editor):
+    raise RuntimeError("this migration is broken")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("core", "0001_initial")]
+    operations = [migrations.RunPython(fail)]
+"""
+
+
+@pytest.mark.parametrize("answers", WAITING, ids=name_of)
+def test_every_way_of_waiting_comes_up_the_first_time_and_stops_at_once(make_stack, answers):
+    project = make_stack(**answers)
+    project.up()
+    assert project.status("/") == 200
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+    fatal = [
+        line for line in messages_to_clients(project.logs("db")).splitlines() if "FATAL" in line
+    ]
+    # wait_for_db may have asked in the moment between listening and being ready.
+    assert [line for line in fatal if "the database system is starting up" not in line] == []
+
+    assert stop_app(project) < AT_ONCE
+    # It starts again, with its data.
+    project.up()
+    assert project.status("/") == 200
+    assert project.restarts() == 0
+
+
+def stop_app(project: Project) -> float:
+    """Stop app; return how many seconds that took."""
+    start = time.monotonic()
+    project.compose("stop", "app")
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize(("answers", "seconds"), [(WAITING[0], 20), (WAITING[-1], 5)])
+def test_a_slow_database_delays_the_start_and_does_not_fail_it(make_stack, answers, seconds):
+    project = make_stack(**answers)
+    script = project.path / "slow.sh"
+    script.write_text(f"sleep {seconds}\n")
+    where = "/docker-entrypoint-initdb.d/slow.sh"
+    project.add_to_compose(f"services: {{db: {{volumes: ['./slow.sh:{where}:ro']}}}}\n")
+    project.up()
+    assert project.status("/") == 200
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+
+
+def test_app_waits_where_compose_does_not_order_the_start_and_stops_meanwhile(make_stack):
+    project = make_stack()
+    project.compose("build")
+    project.compose("up", "--detach", "--no-deps", "app")
+    project.wait_until(lambda: "Waiting for the database" in project.logs("app"))
+    assert stop_app(project) < AT_ONCE
+
+    project.compose("up", "--detach", "--no-deps", "app", "db")
+    project.wait_until(lambda: project.status("/") == 200)
+    assert project.restarts() == 0
+    assert "Traceback" not in project.logs()
+
+
+@pytest.mark.parametrize("answers", [{}, {"postgres_version": "17"}, {"postgres_version": "15"}])
+def test_role_and_database_are_never_missing_over_tcp(make_stack, answers):
+    """The official image creates them while it listens on its Unix socket only."""
+    project = make_stack(**answers)
+    project.compose("build")
+    script = """
+import os, psycopg2, time
+names = dict(host="db", user=os.environ["POSTGRES_USER"], dbname=os.environ["POSTGRES_DB"],
+             password=os.environ["POSTGRES_PASSWORD"])
+deadline = time.monotonic() + 120
+while time.monotonic() < deadline:
+    try:
+        psycopg2.connect(**names)
+        print("CONNECTED")
+        break
+    except psycopg2.OperationalError as error:
+        print(str(error).strip().splitlines()[0].rpartition("failed: ")[2])
+"""
+    # The client has to see the server before it listens, however busy the machine is.
+    (project.path / "slow.sh").write_text("sleep 15\n")
+    mount = "./slow.sh:/docker-entrypoint-initdb.d/99_slow.sh:ro"
+    project.add_to_compose(f"services: {{db: {{volumes: ['{mount}']}}}}\n")
+    project.compose("up", "--detach", "--no-deps", "db")
+    run = ("run", "--rm", "-T", "--no-deps", "app", "python", "-c", script)
+    printed = project.compose(*run).stdout
+    results = [line for line in printed.splitlines() if line and not line.startswith(" ")]
+    assert "CONNECTED" in results
+    assert "Connection refused" in results
+    assert {line for line in results if "does not exist" in line or "auth" in line} == set()
+
+
+def test_three_replicas_apply_each_migration_once(make_stack):
+    project = make_stack()
+    project.replace(".env", f"APP_PORT={project.port}", "APP_PORT=0")
+    project.up("--scale", "app=3")
+    assert project.inspect("app", "{{.State.Health.Status}}") == ["healthy"] * 3
+    assert project.restarts() == 0
+    assert project.logs("app").count("Applying core.0001_initial") == 1
+    applied = "SELECT count(*), count(DISTINCT (app, name)) FROM django_migrations"
+    count, distinct = project.sql(applied).split("|")
+    assert count == distinct and int(count) > 10
+    for number in ("1", "2", "3"):
+        address = project.compose("port", "--index", number, "app", "8000").stdout.strip()
+        project.port = int(address.rpartition(":")[2])
+        assert project.status("/health/ready") == 200
+
+
+def test_a_failed_migration_ends_the_start_and_the_last_line_says_why(make_stack):
+    project = make_stack()
+    (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
+    process = project.compose("up", "--detach", "--wait", check=False)
+    assert process.returncode != 0
+    log = project.logs("app")
+    assert "RuntimeError: this migration is broken" in log
+    last = "The migrations failed: this migration is broken"
+    assert last in log.strip().splitlines()[-1]
+    # It is not tried again for ever.
+    assert project.inspect("app", "{{.State.Status}} {{.State.ExitCode}}") == ["exited 1"]
+    assert project.restarts() == 0
+
+    (project.path / "app/core/migrations/0002_broken.py").unlink()
+    project.up()
+    assert project.status("/") == 200
+
+
+def test_without_wait_for_db_a_failed_migration_stops_the_start_and_shows_why(make_stack):
+    project = make_stack(use_wait_for_db=False)
+    (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
+    process = project.compose("up", check=False)
+    assert process.returncode != 0
+    assert "RuntimeError: this migration is broken" in process.stdout
+    assert 'service "migrate" didn\'t complete successfully' in process.stdout
+    assert project.inspect("app", "{{.State.Status}}") == ["created"]
+
+
+@pytest.mark.parametrize("answers", [WAITING[0], WAITING[-1]], ids=name_of)
+def test_warm_starts_return_when_all_is_healthy(make_stack, answers):
+    """docker/compose#9572: `up --wait` fails if a one-shot service ends while Compose looks."""
+    project = make_stack(**answers)
+    project.up()
+    for _ in range(5):
+        project.compose("down")
+        project.up()
+        assert project.status("/") == 200
+
+
+def test_a_checkout_with_crlf_and_without_execute_bits_comes_up(make_stack):
+    project = make_stack()
+    script = project.path / "docker/app/entrypoint.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    script.chmod(0o644)
+    project.up()
+    assert project.status("/") == 200
+
+
+def test_one_off_commands_run_with_and_without_the_database(make_stack):
+    project = make_stack()
+    project.compose("build")
+    run = ("run", "--rm", "-T")
+    echo = ("python", "-c", "import sys; print(sys.argv[1:])", "two words", 'it\'s "quoted"')
+    printed = project.compose(*run, "--no-deps", "app", *echo).stdout
+    assert str(["two words", 'it\'s "quoted"']) in printed
+    assert project.compose("ps", "--quiet").stdout == ""
+
+    shell = ("python", "manage.py", "shell", "-c", "print(User.objects.count(), 'users')")
+    assert "0 users" in project.compose(*run, "app", *shell).stdout
