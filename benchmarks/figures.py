@@ -8,6 +8,8 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "this template"
+# What the reader of the figures has to know about this run.
+NOTE = os.environ.get("BENCH_NOTE", "")
 
 
 class Group:
@@ -16,6 +18,11 @@ class Group:
     def __init__(self, name: str):
         self.name = name
         self.measures: list[dict] = []
+        self.peers: dict[str, dict] = {}
+
+    def add_peer(self, subject: str, commit: str | None, answers: list[str]) -> None:
+        """Keep which version of a peer was measured, and with which answers."""
+        self.peers[subject] = {"commit": commit, "answers": answers}
 
     def add(
         self,
@@ -58,6 +65,7 @@ class Group:
                 "group": self.name,
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
                 "processors": os.cpu_count(),
+                **({"peers": self.peers, "note": NOTE} if self.peers else {}),
                 "measures": self.measures,
             },
             indent=2,

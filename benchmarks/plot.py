@@ -23,10 +23,10 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "plot",
     "font.family": "sans-serif",
-    # Each text repeats the list.
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
 }
+FONT = "font-size: 10px; font-family: 'DejaVu Sans', sans-serif; "
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -75,6 +75,12 @@ def draw(group: dict, scheme: str, file: Path) -> None:
     svg = file.read_text(encoding="utf-8")
     # A document type is of no use to a browser.
     svg = re.sub(r"<!DOCTYPE.*?>\n", "", svg, flags=re.DOTALL)
+    # Each text repeats the font, and a rotation by nothing.
+    svg = svg.replace(FONT, "").replace("</style>", f"text{{{FONT}}}</style>")
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
+    # All dots have the colour of the first.
+    svg = re.sub(r'(<use [^>]*?) style="[^"]*"', r"\1", svg)
+    svg = svg.replace(f'style="stroke: {text}"', f'style="fill: {text}; stroke: {text}"')
     # A hundredth of a point is enough.
     svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
     file.write_text("\n".join(line.strip() for line in svg.splitlines()) + "\n", encoding="utf-8")

@@ -1,0 +1,65 @@
+"""A restore and an upgrade beside PostgreSQL's own programs."""
+
+from pathlib import Path
+
+from benchmarks.figures import OURS, Group
+from benchmarks.measuring import LARGE_DATA, in_turns, render, seconds
+from tests.support.project import ROOT, Project
+
+# The tier of the tests whose service it needs.
+NEEDS = "stack"
+
+
+def measure(group: Group, folder: Path, rows: int = 1_700_000) -> None:
+    """Measure a restore and an upgrade beside PostgreSQL's own programs."""
+    answers = [f"project_slug={Project.unused_slug()}", "deployment=compose", "postgres_version=17"]
+    project = Project(render(ROOT, folder / "data", *answers))
+    project.choose_port()
+    name = project.setting("POSTGRES_DB")
+
+    def in_db(*command: str) -> float:
+        line = ("exec", "-T", "db", *command)
+        return seconds(lambda: project.compose(*line, timeout=900))
+
+    def restore(backup: str) -> float:
+        took = seconds(
+            lambda: project.run("make", "restore", f"FILE=backups/{backup}", timeout=900)
+        )
+        listed = project.run("make", "backups").stdout
+        for word in listed.split():
+            if word.startswith("DB="):
+                project.run("make", "drop-replaced", word)
+        project.admin_sql("CHECKPOINT")
+        return took
+
+    def bare_restore(dump: str) -> float:
+        in_db("createdb", "-U", "postgres", "bare")
+        took = in_db("pg_restore", "-U", "postgres", "-j", "2", "-d", "bare", dump)
+        in_db("dropdb", "-U", "postgres", "bare")
+        project.admin_sql("CHECKPOINT")
+        return took
+
+    try:
+        project.up()
+        project.admin_sql(
+            "SET ROLE django;" + LARGE_DATA.replace("CHECKPOINT;", "").format(rows=rows)
+        )
+        size = int(project.sql("SELECT pg_database_size(current_database())")) / 1e6
+        made = project.run("make", "backup", timeout=900).stdout
+        backup = made.split("backups/")[1].split()[0]
+        ours, bare = in_turns(
+            lambda: restore(backup), lambda: bare_restore(f"/backups/{backup}/data"), rounds=2
+        )
+        group.add(f"make restore of {size:.0f} MB", "s", {OURS: ours, "pg_restore -j 2": bare})
+        copy = ("pg_dump", "-U", "postgres", "-Fd", "-j", "2", "-f", "/tmp/bare", name)
+        bare_copy = in_db(*copy) + bare_restore("/tmp/bare")
+        in_db("rm", "-r", "/tmp/bare")
+        upgrade = ("make", "upgrade-postgres", "TO=18")
+        took = seconds(lambda: project.run(*upgrade, timeout=1800))
+        group.add(
+            f"make upgrade-postgres of {size:.0f} MB",
+            "s",
+            {OURS: [took], "pg_dump -j 2 and pg_restore -j 2": [bare_copy]},
+        )
+    finally:
+        project.remove_from_engine()

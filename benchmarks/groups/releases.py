@@ -1,0 +1,28 @@
+"""What a release under load loses."""
+
+from pathlib import Path
+
+from benchmarks.figures import Group
+from benchmarks.measuring import released, seconds, under_load
+
+# The tier of the tests whose service it needs.
+NEEDS = "stack"
+
+
+def measure(group: Group, folder: Path) -> None:
+    """Measure what a release under load loses."""
+    samples, notes = {}, {}
+    with released(folder / "releases") as project:
+        changes = {
+            "code": ("app/core/views.py", "import platform", "import platform  # a change"),
+            "a setting of app": (".env", "SECONDS=3600", "SECONDS=7200"),
+            "the Caddyfile": ("docker/caddy/Caddyfile", "camera=()", "midi=(), camera=()"),
+            "MAX_BODY_SIZE": (".env", "MAX_BODY_SIZE=10MB", "MAX_BODY_SIZE=9MB"),
+            "a setting of db": ("compose.yaml", "shm_size: 256mb", "shm_size: 192mb"),
+        }
+        for name, change in changes.items():
+            project.replace(*change)
+            took, lost, answered = under_load(project, lambda: seconds(project.deploy))
+            samples[f"release of {name}"] = [lost]
+            notes[f"release of {name}"] = f"{lost} of {answered + lost:,}, in {took:.0f} s"
+    group.add("requests lost", "", samples, notes=notes)
