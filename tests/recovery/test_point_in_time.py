@@ -51,10 +51,10 @@ def health(site, service: str = "backup") -> str:
 
 
 def wait_for_health(site, service: str = "backup") -> None:
-    """Return when a service is healthy."""
+    """Return when a service is healthy. A drill that a test has cut off is repeated after some minutes."""
     wait_until(
         lambda: not health(site, service),
-        120,
+        360,
         lambda: f"{health(site, service)}\n{site.logs()}",
     )
 
