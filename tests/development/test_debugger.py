@@ -76,6 +76,12 @@ def test_make_test_waits_for_an_editor(stack):
     assert "\nOK\n" in running.printed()
 
 
+def test_the_tests_wait_for_no_editor_where_the_shell_exports_the_port_of_the_site(stack):
+    printed = stack.run("make", "test", env={"DEBUG_PORT": str(free_port())}).stdout
+
+    assert "\nOK\n" in printed, printed
+
+
 def test_nothing_listens_without_a_port(stack):
     connect = "import socket; socket.create_connection(('127.0.0.1', 5678))"
     process = stack.compose("exec", "-T", "app", "python", "-c", connect, check=False)

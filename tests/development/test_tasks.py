@@ -151,6 +151,18 @@ def test_pytest_keeps_the_database_of_its_tests_and_uses_it_again(stack):
         stack.admin_sql(f"DROP DATABASE IF EXISTS test_{stack.slug}", "postgres")
 
 
+def test_pytest_runs_in_processes_and_shows_what_no_test_has_run(stack):
+    before = contents(stack)
+    try:
+        run = ("run", "--rm", "-T", "app", "pytest", "-n", "auto", "--cov")
+        printed = stack.compose(*run).stdout
+        assert re.search(r"^\d+ workers \[", printed, re.MULTILINE), printed
+        assert re.search(r"^core/views\.py +\d+ +\d+ +\d+%$", printed, re.MULTILINE), printed
+    finally:
+        (stack.path / "app/.coverage").unlink(missing_ok=True)
+    assert contents(stack) == before
+
+
 def test_a_watch_builds_and_starts_a_new_image_when_a_requirement_changes(stack):
     before, image = stack.read("requirements-dev.txt"), stack.inspect("app", "{{.Image}}")
     watching = stack.start("docker", "compose", "watch", "--no-up", env={})
@@ -163,3 +175,5 @@ def test_a_watch_builds_and_starts_a_new_image_when_a_requirement_changes(stack)
         watching.process.terminate()
         watching.end(60)
         (stack.path / "requirements-dev.txt").write_text(before, encoding="utf-8")
+        health = "{{.State.Health.Status}}"
+        stack.wait_until(lambda: stack.inspect("app", health) == ["healthy"])

@@ -181,7 +181,8 @@ class Project:
         process = subprocess.run(
             ["docker", "compose", "exec", "-T", "db", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1"]
             + ["-U", "postgres", "-d", database or self.setting("POSTGRES_DB")],
-            input=statement,
+            # The engine can lose the end of the input under load.
+            input=f"{statement}\n;\n\\q\n",
             cwd=self.path,
             capture_output=True,
             text=True,
@@ -289,7 +290,13 @@ class Project:
             return []
         # A template may print several lines.
         end = "<end of a container>"
-        printed = self.run("docker", "inspect", "--format", template + end, *ids).stdout
+        inspect = ("docker", "inspect", "--format", template + end, *ids)
+        process = self.run(*inspect, check=False)
+        if "No such object" in process.stdout:
+            # It was replaced meanwhile.
+            return self.inspect(service, template)
+        printed = process.stdout
+        assert process.returncode == 0, printed
         return [text.strip() for text in printed.split(f"{end}\n")[:-1]]
 
     def restarts(self) -> int:

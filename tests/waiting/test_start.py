@@ -112,8 +112,10 @@ while time.monotonic() < deadline:
 
 def test_three_replicas_apply_each_migration_once(make_stack):
     project = make_stack()
-    project.replace(".env", f"APP_PORT={project.port}", "APP_PORT=0")
+    ports = f"{project.port}-{project.port + 9}"
+    project.replace(".env", f"APP_PORT={project.port}", f"APP_PORT={ports}")
     project.up("--scale", "app=3")
+    assert project.logs("app").count(f"Open a port of 127.0.0.1:{ports} ") == 3
     assert project.inspect("app", "{{.State.Health.Status}}") == ["healthy"] * 3
     assert project.restarts() == 0
     assert project.logs("app").count("Applying core.0001_initial") == 1

@@ -5,8 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 in_db() { docker compose exec -T db "$@"; }
-run_sql() { in_db env PGOPTIONS='-c client_min_messages=warning' psql -XAtq -v ON_ERROR_STOP=1 -v user="$user" \
-  -v database="$database" -v new="${new-}" -U postgres -d "$1"; }
+# \q ends psql: Docker can lose the end of the input.
+run_sql() { { cat; printf '%s\n' '\q'; } | in_db env PGOPTIONS='-c client_min_messages=warning' psql -XAtq -v ON_ERROR_STOP=1 \
+  -v user="$user" -v database="$database" -v new="${new-}" -U postgres -d "$1"; }
 fail() { printf '%s\n' "$1" >&2; exit 1; }
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 user=$(in_db printenv APP_USER < /dev/null); database=$(in_db printenv POSTGRES_DB < /dev/null)
@@ -15,7 +16,7 @@ backup() {
   partial=$(mktemp -d backups/.partial.XXXXXX)
   trap 'rm -rf "$partial"' EXIT
   { in_db pg_dump -U postgres --format=custom "$database" < /dev/null > "$partial/data" &&
-    in_db pg_restore --file=/dev/null < "$partial/data" &&
+    in_db pg_restore --file=/dev/null "/$partial/data" < /dev/null &&
     mkdir "$partial/media" && cp -R media/. "$partial/media"; } || fail 'No backup was made: the reason is above.'
   name=backups/$(date -u +%Y%m%dT%H%M%SZ)
   { [ ! -e "$name" ] && mv "$partial" "$name"; } || fail "No backup was made: is there a $name already?"
@@ -23,12 +24,14 @@ backup() {
 }
 
 fill() { # ROLE OPTIONS_OF_GREP PATTERN -> restore the entries of the dump that grep selects
-  printf '%s\n' "$list" | grep "$2" "^[0-9]+; [0-9]+ [0-9]+ $3 " | in_db pg_restore -U "$1" --use-list=/dev/stdin \
-    --exit-on-error $owners --no-privileges --jobs=2 --dbname="$new" "$dump" || exit 1
+  printf '%s\n' "$list" | grep "$2" "^[0-9]+; [0-9]+ [0-9]+ $3 " > "backups/.$new" || :
+  in_db pg_restore -U "$1" --use-list="/backups/.$new" --exit-on-error $owners --no-privileges --jobs=2 --dbname="$new" \
+    "$dump" < /dev/null || exit 1
 }
 
 undo() { # A swap of the two databases that has begun ends first, and then there is nothing to drop.
-  ! echo "DROP DATABASE $new WITH (FORCE)" | run_sql postgres 2> /dev/null || fail 'Nothing was restored: the database is as it was.'
+  rm -f "backups/.$new"
+  ! echo "DROP DATABASE $new WITH (FORCE);" | run_sql postgres 2> /dev/null || fail 'Nothing was restored: the database is as it was.'
   fail 'It ended early and may have restored. To see the databases: docker compose exec db psql -U postgres -l'
 }
 
@@ -62,6 +65,7 @@ BEGIN; ALTER DATABASE :"database" RENAME TO :"kept"; ALTER DATABASE :"new" RENAM
 \echo Restored. What was replaced is kept as the database :kept
 SQL
   trap - EXIT
+  rm -f "backups/.$new"
   # Uploads that are missing are put back; no file that is there changes.
   [ ! -d "backups/$name/media" ] || (cd "backups/$name/media" && find . -type f -exec sh -c 'for file; do [ -e "$0/$file" ] ||
     { mkdir -p "$0/$(dirname "$file")" && cp -p "$file" "$0/$file.new" && mv "$0/$file.new" "$0/$file"; } || exit 1
