@@ -21,6 +21,12 @@ def test_the_start_ends_with_the_address_to_open(stack):
     assert "0.0.0.0" not in "".join(log)
 
 
+def test_the_start_has_no_fatal_errors_but_the_one_that_troubleshooting_explains(stack):
+    harmless = "the database system is starting up"
+    assert f"## `FATAL: {harmless}`" in stack.read("docs/troubleshooting.md")
+    assert set(re.findall(r"FATAL: +(.*)", stack.logs_of_the_start)) <= {harmless}
+
+
 def test_the_start_looks_for_the_image_in_no_registry_before_it_is_built(stack):
     assert "Warning" not in stack.printed_at_the_start
 

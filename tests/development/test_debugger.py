@@ -29,10 +29,10 @@ def line_of(project: Project, text: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if line.startswith(text))
 
 
-def attach(project: Project, port: int, number: int = 0) -> Debugger:
+def attach(project: Project, port: int) -> Debugger:
     """Attach as an editor does, with a breakpoint in the view of the home page."""
     breakpoints = {str(project.path / VIEWS): [line_of(project, LINE)]}
-    return Debugger(port, configurations(project)[number], breakpoints)
+    return Debugger(port, configurations(project)[0], breakpoints)
 
 
 class Visit(threading.Thread):
@@ -60,7 +60,7 @@ def test_make_test_waits_for_an_editor(stack):
 
     def attached() -> bool:
         try:
-            editors.append(attach(stack, port, number=1))
+            editors.append(attach(stack, port))
         except ConnectionError:
             assert running.process.poll() is None, running.printed()
         return bool(editors)
