@@ -1,7 +1,9 @@
 """make backup and make restore in development: complete or not at all."""
 
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,21 @@ from tests.support.project import Project
 pytestmark = pytest.mark.stack
 
 GROUP = pytest.mark.xdist_group("development_data")
+
+# Under load, Docker can lose the end of the input of `docker exec`, so that a program which waits for
+# it never ends: https://github.com/containerd/containerd/pull/9423
+LOSES_THE_END_OF_THE_INPUT = """#!{python}
+import subprocess, sys, threading
+
+def copy():
+    for part in iter(lambda: sys.stdin.buffer.read1(65536), b""):
+        docker.stdin.write(part)
+        docker.stdin.flush()
+
+docker = subprocess.Popen(["{docker}", *sys.argv[1:]], stdin=subprocess.PIPE)
+threading.Thread(target=copy, daemon=True).start()
+sys.exit(docker.wait())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +204,23 @@ def damaged(project: Project, good: str) -> dict[str, str]:
         "foreign": 'relation "django_migrations" does not exist',
         "nothing": "FILE is a backup, as in FILE=backups/NAME, not 'backups/nothing'",
     }
+
+
+@GROUP
+def test_a_backup_and_a_restore_end_where_docker_loses_the_end_of_their_input(project, tmp_path):
+    script = LOSES_THE_END_OF_THE_INPUT.format(python=sys.executable, docker=shutil.which("docker"))
+    (tmp_path / "docker").write_text(script)
+    (tmp_path / "docker").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    project.sql("INSERT INTO written VALUES (1)")
+    made = project.run("make", "backup", env=env, timeout=120).stdout
+    project.sql("DELETE FROM written")
+
+    name = re.search(r"Made (\S+)", made)[1]
+    project.run("make", "restore", f"FILE={name}", env=env, timeout=120)
+
+    assert rows(project) == [1]
+    assert [path.name for path in (project.path / "backups").glob(".*")] == [".gitignore"]
 
 
 @GROUP
