@@ -76,7 +76,11 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         assert rows(first) == "first" and rows(production) == "production"
         assert first.status("/") == 200 and "Second" not in first.get("/")[1]
         assert production.request("/").status == 200
-        first.compose("down")
+        # As a closed terminal leaves the container of `make shell`.
+        first.compose("run", "--detach", "app", "sleep", "600")
+        first.run("make", "down")
+        mine = ("--all", "--quiet", "--filter", f"label=com.docker.compose.project={first.stack}")
+        assert first.run("docker", "ps", *mine).stdout == ""
         assert production.request("/").status == 200
 
         # A project that is moved or renamed keeps its data.

@@ -138,17 +138,25 @@ def test_a_breakpoint_stops_in_the_terminal_also_after_a_reload(stack):
     page = f"http://127.0.0.1:{stack.port}/?stop"
     terminal = terminal_of(stack)
     try:
-        for name in ("Edited", "Edited again"):
+        for name, leave in (("Edited", "c"), ("Edited again", "q"), ("Edited once more", "c")):
             edited = stops.replace("settings.PROJECT_NAME", f'"{name}"')
             views.write_text(edited, encoding="utf-8")
             stack.wait_until(lambda: f"<h1>{name}</h1>" in stack.get("/")[1])  # noqa: B023
             # In a process of its own: it waits until the breakpoint lets it go.
-            client = subprocess.Popen([sys.executable, "-c", load, page], stdout=subprocess.PIPE)
+            quietly = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            client = subprocess.Popen([sys.executable, "-c", load, page], **quietly)
             terminal.wait_for("(Pdb)")
             terminal.type("p 6 * 7\n")
             terminal.wait_for("42")
-            terminal.type("continue\n")
-            assert f"<h1>{name}</h1>".encode() in client.communicate(timeout=60)[0]
+            terminal.type(f"{leave}\n")
+            if leave == "c":
+                assert f"<h1>{name}</h1>".encode() in client.communicate(timeout=60)[0]
+            else:
+                terminal.wait_for("Quit anyway?")
+                terminal.type("y\n")
+                client.communicate(timeout=60)
+                # It stops nothing until the code is reloaded.
+                assert stack.status("/?stop") == 200
             terminal.shown = ""
             wait_as_a_person_does()
         terminal.close()

@@ -12,9 +12,9 @@ def test_one_command_shows_the_site_as_production_serves_it(bake_once):
     project = bake_once(project_slug=Project.unused_slug(), deployment="compose", ci="none")
     env, development = project.read(".env"), project.stack
     project.port = free_port()
-    ports = {"HTTP_PORT": str(free_port()), "HTTPS_PORT": str(project.port)}
+    ports = (f"HTTP_PORT={free_port()}", f"HTTPS_PORT={project.port}")
 
-    running = project.start("make", "trial", env=ports)
+    terminal = project.in_terminal("env", *ports, "make", "trial")
 
     trial = f"{development}-trial"
     project.stacks.add(trial)
@@ -24,6 +24,7 @@ def test_one_command_shows_the_site_as_production_serves_it(bake_once):
         find = ("docker", "exec", f"{trial}-caddy-1", "cat", certificate)
 
         def shows_the_admin() -> bool:
+            terminal.read()
             project.authority = project.run(*find, check=False).stdout
             return project.status_over_https("/admin/login/") == 200
 
@@ -35,7 +36,11 @@ def test_one_command_shows_the_site_as_production_serves_it(bake_once):
         assert project.read(".env") == env
         volumes = project.run("docker", "volume", "ls", "--format", "{{.Name}}").stdout.split()
         assert f"{trial}_db_data_18" in volumes and f"{development}_db_data_18" not in volumes
+        terminal.wait_for("GET /missing")
+
+        terminal.press_ctrl_c()
+        terminal.end()
+        running = ("docker", "ps", "--quiet", "--filter", f"name={trial}")
+        assert project.run(*running).stdout == ""
     finally:
-        running.process.terminate()
-        running.end()
         project.remove_from_engine()

@@ -341,7 +341,6 @@ if not DEBUG:
 host = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="") or f"webmaster@{host}"
 SERVER_EMAIL = env("SERVER_EMAIL", default="") or DEFAULT_FROM_EMAIL
-# Each of these gets a mail for each error of the site.
 {%- if cookiecutter.django_version == "5.2" %}
 ADMINS = [("", address) for address in env.list("ADMINS", default=[])]
 {%- else %}
@@ -364,7 +363,6 @@ if email_url := env("EMAIL_URL", default=""):
     EMAIL_USE_TLS, EMAIL_USE_SSL = "EMAIL_USE_TLS" in mail, "EMAIL_USE_SSL" in mail
     EMAIL_PORT = mail["EMAIL_PORT"] or (587 if EMAIL_USE_TLS else 465 if EMAIL_USE_SSL else 25)
 elif DEBUG:
-    # Mails are printed into the log.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 else:
     # There is no such backend, so whoever sends a mail gets an error that shows this text.
@@ -380,7 +378,6 @@ else:
         "errors": {"OPTIONS": options | {"fail_silently": True}},
     }
 elif DEBUG:
-    # Mails are printed into the log.
     MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
 else:
     # There is no such backend, so whoever sends a mail gets an error that shows this text.
@@ -395,7 +392,7 @@ LOGGING = {
         "text": {"format": "{levelname} {name}: {message}", "style": "{"},
         "json": {"()": "config.logs.JsonFormatter"},
     },
-    # runserver logs no static files and health checks, nor the errors: these have a line of Django.
+    # runserver logs no static files, health checks or errors: Django logs errors itself.
     "filters": {
         "pages": {
             "()": "django.utils.log.CallbackFilter",
