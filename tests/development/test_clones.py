@@ -62,7 +62,11 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         shutil.copytree(production.path, tmp_path / "copy")
         refused = Project(tmp_path / "copy").deploy(check=False)
         assert refused.returncode == 1
-        assert f"{production.path} is {production.stack} already." in refused.stdout
+        taken = f"{production.path} is {production.stack} already."
+        assert taken in refused.stdout
+        upgrade = ("make", "upgrade-postgres", "TO=18")
+        refused = Project(tmp_path / "copy").run(*upgrade, check=False)
+        assert refused.returncode != 0 and taken in refused.stdout
 
         # Commands of one clone do not affect the others.
         second.run("make", "build")

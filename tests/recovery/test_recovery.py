@@ -282,6 +282,18 @@ def test_what_is_wrong_with_the_copies_is_one_line(site):
         assert process.stdout.splitlines()[-1] == f"Not released: {reason}"
 
 
+def test_a_release_does_not_end_a_restore_that_runs(site):
+    lock = ("flock", "/var/run/postgresql/restore.lock", "sleep", "300")
+    site.compose("exec", "--detach", "backup", *lock)
+    try:
+        site.wait_until(lambda: "sleep 300" in site.compose("top", "backup").stdout)
+        process = site.deploy(check=False)
+        reason = "a restore is running. Release when it has ended."
+        assert process.stdout.splitlines()[-1] == f"Not released: {reason}"
+    finally:
+        site.compose("restart", "--timeout", "5", "backup")
+
+
 SFTP_SERVER = r"""
 FROM {image}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server && \

@@ -31,6 +31,22 @@ def test_settings_are_written_at_once_and_the_rest_stays(ops, env):
     assert "UPGRADING_TO" not in env.read_text()
     assert ops.compose.setting("LIVE_DATA") == "db_data_18"
     assert ops.compose.setting("UPGRADING_TO") == ""
+
+
+def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = b'# caf\xe9\nLIVE_DATA="db_data_17"\n'
+    Path(".env").write_bytes(before)
+
+    assert ops.compose.setting("LIVE_DATA") == "db_data_17"
+    ops.compose.set_settings(UPGRADING_TO="db_data_18")
+    assert Path(".env").read_bytes() == before + b"UPGRADING_TO=db_data_18\n"
+
+
+def test_a_place_without_a_version_is_refused(ops):
+    assert ops.upgrade.version("db_data_18") == 18
+    with pytest.raises(ops.process.Refused, match="such as db_data_18, not 'mydata'"):
+        ops.upgrade.version("mydata")
     assert env.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in env.parent.iterdir()] == [".env"]
 

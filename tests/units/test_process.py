@@ -16,6 +16,18 @@ def ops_folder(ops) -> Path:
     return Path(ops.__file__).parent
 
 
+def test_a_closed_terminal_does_not_end_what_speaks(ops_folder, tmp_path):
+    main, terminal = os.openpty()
+    os.close(main)
+    program = f"""from ops import process
+process.say("Nobody reads this.")
+open({str(tmp_path / "done")!r}, "w").close()"""
+    with os.fdopen(terminal, "w") as output:
+        command = [sys.executable, "-c", program]
+        subprocess.run(command, cwd=ops_folder.parent, stdout=output, stderr=output, check=False)
+    assert (tmp_path / "done").exists()
+
+
 def start(ops_folder: Path, body: str, **options) -> subprocess.Popen[str]:
     """Start a program that uses the package, and wait until it has printed `begun`."""
     program = f"""
