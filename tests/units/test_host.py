@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,8 @@ def test_settings_are_written_at_once_and_the_rest_stays(ops, env):
     assert "UPGRADING_TO" not in env.read_text()
     assert ops.compose.setting("LIVE_DATA") == "db_data_18"
     assert ops.compose.setting("UPGRADING_TO") == ""
+    assert env.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in env.parent.iterdir()] == [".env"]
 
 
 def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monkeypatch):
@@ -47,8 +50,6 @@ def test_a_place_without_a_version_is_refused(ops):
     assert ops.upgrade.version("db_data_18") == 18
     with pytest.raises(ops.process.Refused, match="such as db_data_18, not 'mydata'"):
         ops.upgrade.version("mydata")
-    assert env.stat().st_mode & 0o777 == 0o640
-    assert [path.name for path in env.parent.iterdir()] == [".env"]
 
 
 @pytest.mark.parametrize(
