@@ -46,6 +46,31 @@ def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monk
     assert Path(".env").read_bytes() == before + b"UPGRADING_TO=db_data_18\n"
 
 
+def test_an_upgrade_that_goes_back_starts_the_site_whatever_fails(ops, env, monkeypatch, capsys):
+    commands = []
+
+    def docker(*words: str) -> str:
+        commands.append(" ".join(words))
+        if words[:2] != ("compose", "start"):
+            raise ops.process.Failed("docker", 1, "no space left on device")
+        return ""
+
+    monkeypatch.setattr(ops.upgrade, "docker", docker)
+    monkeypatch.setattr(ops.process, "ignore_signals", lambda: None)
+    monkeypatch.setattr(ops.compose, "containers", lambda *_: ["db"])
+    work = object.__new__(ops.upgrade.Upgrade)
+    work.project, work.before, work.is_stopped = "shop", {env: env.read_text()}, True
+    work.old, work.live, work.target = 17, "db_data_17", "db_data_18"
+    ops.compose.set_settings(UPGRADING_TO="other")
+
+    work.undo()
+
+    assert commands[-1] == "compose start"
+    said = capsys.readouterr().out
+    assert "Not all is as it was: no space left on device" in said
+    assert said.endswith("The project is on PostgreSQL 17, as it was.\n")
+
+
 def test_a_place_without_a_version_is_refused(ops):
     assert ops.upgrade.version("db_data_18") == 18
     with pytest.raises(ops.process.Refused, match="such as db_data_18, not 'mydata'"):
