@@ -320,7 +320,9 @@ class Project:
         nameless = set(re.findall(r"[0-9a-f]{64}", self.run(*inspect, *ids).stdout if ids else ""))
         # At once: the data goes, too.
         down = ("down", "--volumes", "--remove-orphans", "--timeout", "0")
-        self.compose("-p", stack, *down, check=False)
+        if self.compose("-p", stack, *down, check=False).returncode:
+            # Something was being removed or started at that moment.
+            self.compose("-p", stack, *down, check=False)
         nameless &= set(self.run("docker", "volume", "ls", "--quiet").stdout.split())
         if nameless:
             self.run("docker", "volume", "rm", "--force", *nameless)
