@@ -2,7 +2,7 @@
 .PHONY: help demo demo-stop test actionlint devcontainer lint bench pictures lock
 
 PYTHON ?= python3
-PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 2))
+PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the tasks
@@ -23,7 +23,7 @@ every_python = every_python
 selected = $(if $(ONLY), and ($($(ONLY))))
 
 # The browser tests run first and alone: when a container starts or stops, the addresses of the machine
-# change, and Chromium aborts what it is loading. pytest exits 5 if no test is selected. Then two processes
+# change, and Chromium aborts what it is loading. pytest exits 5 if no test is selected. Then one process
 # more than there are processors: the tests of stacks and of the swarm spend much of their time waiting.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
 	python -m pytest -m 'browser$(selected)' $(ARGS) || [ $$? -eq 5 ]
