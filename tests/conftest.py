@@ -36,8 +36,9 @@ from tests.support.tiers import REQUIRED_TIERS, TIERS, missing_service
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Set where `make test` runs the tests. With them, make in a project prints the names of folders, too.
-for variable in ("MAKEFLAGS", "MAKELEVEL"):
+# Set where `make test` runs the tests. With them, make in a project prints the names of folders, too, and
+# gives its tasks the arguments of this one.
+for variable in ("ARGS", "MAKEFLAGS", "MAKELEVEL"):
     os.environ.pop(variable, None)
 
 
