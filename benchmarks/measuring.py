@@ -70,7 +70,7 @@ def requested(
 ) -> Load:
     """Return the load of some clients, who keep their connections, when it has ended."""
     headers = {"Host": "localhost", "X-Forwarded-Proto": "https"}
-    with Load(url, clients, keep_alive=True, context=context, headers=headers) as load:
+    with Load(url, clients, keep_alive=True, context=context, headers=headers, pause=0) as load:
         time.sleep(duration)
     if set(load.answers) != {200}:
         raise RuntimeError(f"{url}: {load.answers}")
@@ -93,7 +93,7 @@ def under_load(project: Project, action: Callable[[], Any]) -> tuple[Any, int, i
     trust = project.trusting()
     url = f"https://localhost:{project.port}/receive"
     kinds = [("GET", False), ("GET", True), ("POST", False)]
-    loads = [Load(url, 3, method, keep_alive, trust) for method, keep_alive in kinds]
+    loads = [Load(url, 3, method, keep_alive, trust, pause=0) for method, keep_alive in kinds]
     with loads[0], loads[1], loads[2]:
         result = action()
     answered = sum(load.answers[200] for load in loads)

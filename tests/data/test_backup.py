@@ -169,7 +169,7 @@ def test_a_backup_that_fails_leaves_nothing_and_prunes_nothing(project):
         assert process.returncode != 0
         assert "No space left on device" in process.stdout
         assert "No backup was made" in process.stdout
-        left = project.compose("exec", "-T", "backup", "find", "/backups", "-type", "f").stdout
+        left = project.exec("backup", "find", "/backups", "-type", "f").stdout
         assert left == ""
     finally:
         project.replace(".env", f"{files}:compose.full.yaml", files)
@@ -191,7 +191,7 @@ def test_an_interrupted_backup_never_exits_with_0(project):
             project.wait_until(lambda: backups(project) == before, 60)
         running = project.start("make", "backup", env={})
         running.wait_for("Dumping ")
-        project.compose("exec", "-T", "backup", "pkill", "-TERM", "-f", "^python3 -m ops.backup")
+        project.exec("backup", "pkill", "-TERM", "-f", "^python3 -m ops.backup")
         assert running.end() != 0
         assert "No backup was made: it was interrupted." in running.printed()
         assert backups(project) == before

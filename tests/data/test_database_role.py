@@ -23,7 +23,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(project):
     # No password lets the superuser in, nor another user of the system.
     for login in ('-h "$(hostname)"', "-h 127.0.0.1"):
         command = f"PGPASSWORD=$(cat /run/secrets/postgres_password) psql {login} -U postgres -c ''"
-        process = project.compose("exec", "-T", "db", "sh", "-c", command, check=False)
+        process = project.exec("db", "sh", "-c", command, check=False)
         assert process.returncode != 0 and "rejects connection" in process.stdout
     psql = ("psql", "-U", "postgres", "-c", "")
     other = project.compose("exec", "-T", "--user", "www-data", "db", *psql, check=False)
@@ -39,7 +39,7 @@ def test_a_volume_whose_own_file_lets_everybody_in_does_not(project):
     project.compose("restart", "db")
     project.up("db")
     psql = ("psql", "-h", "127.0.0.1", "-U", "postgres", "-c", "")
-    process = project.compose("exec", "-T", "db", *psql, check=False)
+    process = project.exec("db", *psql, check=False)
     assert process.returncode != 0 and "rejects connection" in process.stdout
 
 

@@ -133,7 +133,7 @@ def test_a_backup_of_production_becomes_that_of_development(project):
     dump = (
         "mkdir /backups/production && pg_dump -U postgres -Fd -Z zstd -f /backups/production/data"
     )
-    project.compose("exec", "-T", "db", "sh", "-c", f'{dump} "$POSTGRES_DB"')
+    project.exec("db", "sh", "-c", f'{dump} "$POSTGRES_DB"')
     (project.path / "backups/production/about.json").write_text("{}")
     project.admin_sql(PRODUCTION_GONE)
 

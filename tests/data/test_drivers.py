@@ -90,7 +90,7 @@ def test_every_driver_passes_the_tests_and_keeps_rows_over_down_and_up(start_sta
     assert re.search(r"^OK$", printed, re.MULTILINE), printed
     assert f"{answers.get('postgres_version', '18')}." in project.get("/")[1]
     add = "from core.models import User; User.objects.create_user('ada')"
-    project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", add)
+    project.exec("app", "python", "manage.py", "shell", "-c", add)
 
     project.compose("down")
     project.up()
@@ -99,6 +99,6 @@ def test_every_driver_passes_the_tests_and_keeps_rows_over_down_and_up(start_sta
     assert project.restarts() == 0
     mounts = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{.Destination}}\n{{end}}{{end}}'
     ((volume, destination),) = [line.split() for line in project.inspect("db", mounts)]
-    data = project.compose("exec", "-T", "db", "sh", "-c", 'echo "$PGDATA"').stdout.strip()
+    data = project.exec("db", "sh", "-c", 'echo "$PGDATA"').stdout.strip()
     assert volume == f"{project.stack}_db_data_{answers.get('postgres_version', '18')}"
     assert data.startswith(destination)

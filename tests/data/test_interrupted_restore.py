@@ -14,7 +14,7 @@ from tests.support.rich_database import state_of
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("data")]
 
 BIG_TABLE = """
-CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x FROM generate_series(1, 400000) AS n;
+CREATE TABLE big AS SELECT n, repeat(md5(n::text), 20) AS x FROM generate_series(1, 200000) AS n;
 CREATE INDEX ON big (x);
 """
 RUNNING = "^(python3 -m ops.restore|.*pg_restore)"
@@ -38,9 +38,7 @@ def wait_for_copy(project: Project, explain) -> None:
 
 def restores(project: Project) -> list[str]:
     """Return the processes of restores in the container of backup."""
-    return project.compose(
-        "exec", "-T", "backup", "pgrep", "-f", RUNNING, check=False
-    ).stdout.split()
+    return project.exec("backup", "pgrep", "-f", RUNNING, check=False).stdout.split()
 
 
 @pytest.fixture
@@ -62,7 +60,7 @@ def test_the_second_of_two_restores_is_refused(project, big_backup):
     assert second.returncode != 0
     assert "Nothing was restored: another restore is running." in second.stdout
     assert first.end(600) == 0, first.printed()
-    assert project.sql("SELECT count(*) FROM big") == "400000"
+    assert project.sql("SELECT count(*) FROM big") == "200000"
 
 
 def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
@@ -90,7 +88,6 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
 
     for pattern, signal in (
         (f"restore FILE={big_backup}", "TERM"),
-        (f"ops.host restore {big_backup}", "TERM"),
         (f"ops.host restore {big_backup}", "INT"),
         (f"ops.host restore {big_backup}", "KILL"),
         (f"docker exec -i .*{big_backup}", "KILL"),
@@ -118,7 +115,7 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     restore(project, backup(project))
     assert state_of(project) == before
     restore(project, big_backup)
-    assert project.sql("SELECT count(*) FROM big") == "400000"
+    assert project.sql("SELECT count(*) FROM big") == "200000"
     assert databases(project) == {project.slug, f"{project.slug}_before"}
     assert project.admin_sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ops_restorer'") == "0"
 

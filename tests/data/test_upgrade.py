@@ -162,7 +162,7 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
     )
     project.admin_sql("ALTER SYSTEM SET work_mem = '7MB'", "postgres")
     conf = 'echo "log_min_duration_statement = 4321" >> "$PGDATA/postgresql.conf"'
-    project.compose("exec", "-T", "db", "sh", "-c", conf)
+    project.exec("db", "sh", "-c", conf)
     process = upgrade(project, "18", check=False)
     assert process.returncode != 0
     for says in (
@@ -172,7 +172,7 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
         "settings of postgresql.conf, which can be in the command of db: log_min_duration_statement",
     ):
         assert says in process.stdout, process.stdout
-    project.compose("exec", "-T", "db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
+    project.exec("db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
     project.admin_sql("ALTER SYSTEM RESET work_mem", "postgres")
     project.admin_sql("ALTER SUBSCRIPTION news SET (slot_name = NONE)")
     project.admin_sql("DROP SUBSCRIPTION news")

@@ -30,7 +30,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(stack):
     # Neither its password nor an empty one is the superuser's.
     for password in (stack.setting("POSTGRES_PASSWORD"), ""):
         login = f"PGPASSWORD='{password}' psql -w -h \"$(hostname)\" -U postgres -c 'SELECT 1'"
-        process = stack.compose("exec", "-T", "db", "sh", "-c", login, check=False)
+        process = stack.exec("db", "sh", "-c", login, check=False)
         assert process.returncode != 0 and "password" in process.stdout
 
 

@@ -84,7 +84,7 @@ def test_the_tests_wait_for_no_editor_where_the_shell_exports_the_port_of_the_si
 
 def test_nothing_listens_without_a_port(stack):
     connect = "import socket; socket.create_connection(('127.0.0.1', 5678))"
-    process = stack.compose("exec", "-T", "app", "python", "-c", connect, check=False)
+    process = stack.exec("app", "python", "-c", connect, check=False)
     assert "ConnectionRefusedError" in process.stdout
     assert "debugpy" not in stack.compose("top", "app").stdout
 

@@ -72,7 +72,7 @@ def killed(site: Project) -> list[str]:
 
 def inside(site: Project, service: str, script: str) -> str:
     """Return the output of a script in the first container of a service."""
-    return site.compose("exec", "-T", service, "sh", "-ec", script).stdout.strip()
+    return site.exec(service, "sh", "-ec", script).stdout.strip()
 
 
 def slowest_but_one_percent(load: Load) -> float:
@@ -128,12 +128,11 @@ def test_more_large_bodies_than_the_disk_has_room_for_are_refused(site):
         assert site.request("/receive", "POST", b"x" * 1_000_000).text == "1000000"
 
 
-@pytest.mark.parametrize("encoding", ["identity", "zstd"])
-def test_a_flood_of_http_2_streams_ends_no_process(site, encoding):
+def test_a_flood_of_http_2_streams_ends_no_process(site):
     assert shutil.which("h2load"), "install Debian's package nghttp2-client"
     url = f"https://localhost:{site.port}/"
-    attack = ["h2load", "--requests=40000", "--clients=200", "--max-concurrent-streams=100"]
-    attack += [f"--header=accept-encoding: {encoding}", "--connection-active-timeout=40s", url]
+    attack = ["h2load", "--requests=20000", "--clients=200", "--max-concurrent-streams=100"]
+    attack += ["--header=accept-encoding: zstd", "--connection-active-timeout=30s", url]
     printed = subprocess.run(
         attack, capture_output=True, text=True, timeout=120, check=False
     ).stdout
@@ -220,7 +219,7 @@ def test_the_container_restarts_when_a_server_in_it_ends(site, program):
     restarts = "{{.RestartCount}}"
     (before,) = site.inspect("app", restarts)
     # This command ends with the container, so its status does not matter.
-    site.compose("exec", "-T", "app", "python", "-c", kill, check=False)
+    site.exec("app", "python", "-c", kill, check=False)
     site.wait_until(lambda: site.inspect("app", restarts) == [str(int(before) + 1)])
     assert site.request("/").status == 200
 

@@ -38,14 +38,14 @@ def site(bake_once, store) -> Project:
 
 
 def in_backup(site, *words: str, check: bool = True):
-    return site.compose("exec", "-T", "backup", *words, check=check)
+    return site.exec("backup", *words, check=check)
 
 
 def health(site, service: str = "backup") -> str:
     """Return why a service is unhealthy, or nothing."""
     module = {"backup": "schedule", "wal": "wal"}[service]
     command = ("python3", "-m", f"ops.{module}", "--healthy")
-    process = site.compose("exec", "-T", service, *command, check=False)
+    process = site.exec(service, *command, check=False)
     assert not process.returncode or process.stdout, process.stdout
     return process.stdout.strip() if process.returncode else ""
 

@@ -62,7 +62,7 @@ def listed(site) -> str:
 
 
 def in_backup(site, *words: str, check: bool = True):
-    return site.compose("exec", "-T", "backup", *words, check=check)
+    return site.exec("backup", *words, check=check)
 
 
 def test_the_first_backup_is_made_at_once_and_copied(site, monitor):
@@ -89,7 +89,7 @@ def health(site) -> str:
 
 
 def in_uploads(site, command: str) -> str:
-    return site.compose("exec", "-T", "app", "sh", "-c", f"cd /srv/media && {command}").stdout
+    return site.exec("app", "sh", "-c", f"cd /srv/media && {command}").stdout
 
 
 def test_a_backup_from_off_site_brings_back_rows_and_missing_uploads(site, store):
@@ -134,7 +134,7 @@ def folders(site) -> list[str]:
 
 
 def in_drill(site, *words: str, check: bool = True):
-    return site.compose("exec", "-T", "drill", *words, check=check)
+    return site.exec("drill", *words, check=check)
 
 
 def drill_result(site) -> str:

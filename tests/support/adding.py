@@ -85,7 +85,7 @@ def use(project: Project) -> None:
     project.run("make", "migrations")
     project.up()
     project.run("make", "migrate")
-    project.compose("exec", "-T", "app", "python", "manage.py", "shell", "-c", WRITE)
+    project.exec("app", "python", "manage.py", "shell", "-c", WRITE)
     assert holds_the_data(project)
     commit(project, "Orders")
 

@@ -17,7 +17,7 @@ class Load:
 
     `answers` counts statuses and names of errors. With keep_alive each thread keeps its connection,
     as a browser does, and opens a new one when the server has closed it. It waits `pause` seconds after
-    each answer. `progress` has the duration of each request in seconds, `seconds` the duration of the
+    each answer: without that, the load would take the time that a release needs on two cores. `progress` has the duration of each request in seconds, `seconds` the duration of the
     whole load.
     """
 
@@ -29,7 +29,7 @@ class Load:
         keep_alive: bool = False,
         context: ssl.SSLContext | None = None,
         headers: dict[str, str] | None = None,
-        pause: float = 0,
+        pause: float = 0.03,
     ):
         self.url = urlsplit(url)
         self.method = method

@@ -24,9 +24,8 @@ def wait_until(condition: Callable[[], object], seconds: float, explain: Callabl
         now = time.monotonic()
         if now - start > seconds:
             raise AssertionError(f"not within {seconds} s\n{explain()}")
-        # To ask docker again and again takes a whole processor from what is waited for. What comes and
-        # goes within a second comes soon.
-        time.sleep(max(0.02, now - asked if now - start > 5 else 0))
+        # To ask docker again and again takes a whole processor from what is waited for.
+        time.sleep(max(0.05, (now - asked) / (1 if now - start > 5 else 3)))
 
 
 def wait_as_a_person_does() -> None:

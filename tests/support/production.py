@@ -18,4 +18,4 @@ def plain(project: Project, path: str, **headers: str) -> http.client.HTTPRespon
 
 def inside(project: Project, service: str, *command: str, check: bool = True) -> str:
     """Return what a command prints in a running container."""
-    return project.compose("exec", "-T", service, *command, check=check).stdout.strip()
+    return project.exec(service, *command, check=check).stdout.strip()

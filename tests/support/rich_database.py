@@ -38,7 +38,7 @@ CREATE INDEX unpaid ON purchase (customer_id) WHERE NOT paid;
 CREATE SEQUENCE invoice START 1000;
 INSERT INTO customer (name) SELECT 'customer ' || n FROM generate_series(1, 1000) AS n;
 INSERT INTO purchase (customer_id, paid)
-SELECT 1 + n % 1000, n % 7 > 0 FROM generate_series(1, 100000) AS n;
+SELECT 1 + n % 1000, n % 7 > 0 FROM generate_series(1, 20000) AS n;
 SELECT nextval('invoice'), nextval('invoice');
 SELECT lo_from_bytea(4711, 'a large object');
 GRANT SELECT ON customer TO reader WITH GRANT OPTION;

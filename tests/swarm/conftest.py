@@ -1,21 +1,15 @@
 """The swarm that the tests of the group `swarm` share, and the site on it."""
 
+import re
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.adding import add, clone, new_project, use
 from tests.support.project import Project
 from tests.support.store import Store
-from tests.support.swarm import UPLOADS, Swarm, SwarmSite, site_ports
-
-# What is not the default comes up here, too; the database begins with 17 and is upgraded.
-ANSWERS = {
-    "backup": "continuous",
-    "media_storage": "s3",
-    "postgres_version": "17",
-    "use_redis": True,
-    "use_entrypoint": False,
-}
+from tests.support.swarm import Swarm, SwarmSite, site_ports
 
 
 @pytest.fixture(scope="package")
@@ -36,19 +30,30 @@ def store(swarm, tmp_path_factory):
         yield store
 
 
-def add_pages(project: Project) -> None:
-    """Add the URLs that only these tests use."""
-    project.add_views()
-    with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
-        urls.write(UPLOADS)
+@pytest.fixture(scope="package")
+def development(tmp_path_factory) -> Iterator[Project]:
+    """A project in use on this machine. What is not the default comes up here, too."""
+    answers = ("postgres_version=17", "use_entrypoint=false")
+    project = new_project(tmp_path_factory.mktemp("development"), *answers)
+    try:
+        use(project)
+        yield project
+    finally:
+        project.remove_from_engine()
 
 
 @pytest.fixture(scope="package")
-def site(bake_once, swarm, store) -> SwarmSite:
-    """One site on the swarm, for tests that restore what they change."""
-    slug = Project.unused_slug()
-    site = SwarmSite(bake_once(project_slug=slug, deployment="swarm", **ANSWERS).path)
-    add_pages(site)
+def backup_of_development(development) -> str:
+    """Add a swarm to the project; return the name of the backup that this makes."""
+    answers = ("deployment=swarm", "media_storage=s3", "backup=continuous", "use_redis=true")
+    return re.search(r"Made backups/(\S+)", add(development, *answers).stdout)[1]
+
+
+@pytest.fixture(scope="package")
+def site(development, backup_of_development, swarm, store, tmp_path_factory) -> SwarmSite:
+    """The site of this project on the swarm, for tests that restore what they change."""
+    copy = clone(development, tmp_path_factory.mktemp("manager") / development.slug)
+    site = SwarmSite(copy.path)
     site.to_swarm(
         *(swarm, store, swarm.ports[:2]),
         BACKUP_REPOSITORY=f"s3:{store.url}/{store.bucket.name}/backups",
@@ -64,22 +69,10 @@ def site(bake_once, swarm, store) -> SwarmSite:
     site.replace(
         "stack.yaml",
         "interval: 30s\n      timeout: 10s\n      start_period: 1m\n",
-        "interval: 2s\n      timeout: 10s\n      start_period: 10s\n",
+        "interval: 4s\n      timeout: 10s\n      start_period: 10s\n",
     )
     site.replace("stack.yaml", "monitor: 10s", "monitor: 3s")
     site.encrypt_if_possible()
     site.first_release = site.deploy(check=False)
     assert site.first_release.returncode == 0, f"{site.first_release.stdout}\n{site.logs()}"
     return site
-
-
-@pytest.fixture
-def old_host(bake_once, site, store) -> Project:
-    """The same project on one host, this machine, set up and not started."""
-    project = bake_once(project_slug=site.slug, deployment="compose", **ANSWERS)
-    add_pages(project)
-    for file in (site.path / "secrets").iterdir():
-        (project.path / "secrets" / file.name).write_bytes(file.read_bytes())
-    project.to_production(**store.settings(), AWS_CA_BUNDLE="/app/authority.pem")
-    yield project
-    project.remove_from_engine()

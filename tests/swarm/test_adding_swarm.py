@@ -4,34 +4,16 @@ import re
 
 import pytest
 
-from tests.support.adding import (
-    add,
-    assert_edits_are_there,
-    clone,
-    holds_the_data,
-    new_project,
-    use,
-)
-from tests.support.swarm import SwarmSite, unpack, uploaded
+from tests.support.adding import assert_edits_are_there, holds_the_data
+from tests.support.swarm import unpack, uploaded
 
 pytestmark = [pytest.mark.swarm, pytest.mark.git, pytest.mark.xdist_group("swarm")]
 
 
-@pytest.fixture
-def development(tmp_path):
-    """A default project in use, except that the nodes have the image of PostgreSQL 17."""
-    project = new_project(tmp_path / "development", "postgres_version=17")
-    try:
-        use(project)
-        yield project
-    finally:
-        project.remove_from_engine()
-
-
-def test_a_swarm_is_added_and_gets_the_data_of_development(development, swarm, store, tmp_path):
-    printed = add(development, "deployment=swarm", "media_storage=s3").stdout
-    name = re.search(r"Made backups/(\S+)", printed)[1]
-
+def test_a_swarm_is_added_and_gets_the_data_of_development(
+    development, backup_of_development, site, store
+):
+    name = backup_of_development
     # Development goes on.
     assert_edits_are_there(development)
     development.run("make", "env")
@@ -55,23 +37,12 @@ def test_a_swarm_is_added_and_gets_the_data_of_development(development, swarm, s
     assert "photo.txt" in store.names()
     (development.path / ".env").write_text(env)
 
-    site = clone(development, tmp_path / "manager" / development.slug)
-    site = SwarmSite(site.path)
-    site.stack_name = "added"
-    site.to_swarm(swarm, store, swarm.ports[2:], APP_REPLICAS="1")
-    site.encrypt_if_possible()
-    try:
-        released = site.deploy(check=False)
-        assert released.returncode == 0, f"{released.stdout}\n{site.logs()}"
-        tar = f"tar -C {development.path}/backups -c {name} > {name}.tar"
-        site.run("sh", "-c", tar)
-        unpack(site, name, site.db_node)
-        assert (
-            f"Restored backups/{name}."
-            in site.run("make", "restore", f"FILE=backups/{name}").stdout
-        )
-        assert holds_the_data(site)
-        assert uploaded(site, "photo.txt")["text"] == "an upload"
-        assert holds_the_data(development)
-    finally:
-        swarm.docker("stack", "rm", site.stack_name, check=False)
+    tar = f"tar -C {development.path}/backups -c {name} > {name}.tar"
+    site.run("sh", "-c", tar)
+    unpack(site, name, site.db_node)
+    restored = site.run("make", "restore", f"FILE=backups/{name}").stdout
+    assert f"Restored backups/{name}." in restored
+    assert holds_the_data(site)
+    assert uploaded(site, "photo.txt")["text"] == "an upload"
+    assert holds_the_data(development)
+    development.compose("stop")

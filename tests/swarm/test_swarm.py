@@ -22,7 +22,7 @@ from tests.support.swarm import (
     uploaded,
 )
 
-pytestmark = [pytest.mark.swarm, pytest.mark.xdist_group("swarm")]
+pytestmark = [pytest.mark.swarm, pytest.mark.git, pytest.mark.xdist_group("swarm")]
 
 MIGRATION = """from django.db import migrations
 
@@ -165,61 +165,20 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
     assert again.returncode != 0 and "no older one is known" in again.stdout
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "reason"),
-    [
-        (
-            "app/config/health.py",
-            "return VIEWS.get",
-            "raise OSError\n        return VIEWS.get",
-            "the new containers of app failed, see above; Swarm went back to the old ones.",
-        ),
-        (
-            "app/core/migrations/0001_initial.py",
-            "initial = True",
-            "initial = True\n    1 / 0",
-            "migrate failed, see above; the old containers stay.",
-        ),
-        (
-            "app/config/settings.py",
-            "MIDDLEWARE = [",
-            "raise OSError\nMIDDLEWARE = [",
-            "cannot be built, see above.",
-        ),
-    ],
-    ids=["unhealthy", "does not migrate", "does not build"],
-)
-def test_a_release_that_fails_leaves_the_old_one_serving(site, file, old, new, reason):
+def test_a_release_that_fails_leaves_the_old_one_serving(site):
     before = {image for _, image in site.tasks("app")}
-    site.replace(file, old, new)
+    healthy, broken = "return VIEWS.get", "raise OSError\n        return VIEWS.get"
+    site.replace("app/config/health.py", healthy, broken)
     try:
         with load(site, slow=1) as loads:
             process = site.deploy(check=False)
     finally:
-        site.replace(file, new, old)
+        site.replace("app/config/health.py", broken, healthy)
 
     assert process.returncode == 1
-    assert last_line(process).startswith("Not released: ") and reason in last_line(process)
-    assert nothing_was_lost(loads)
-    assert {image for _, image in site.tasks("app")} == before
-
-
-def test_an_image_that_nodes_cannot_pull_leaves_the_old_one_serving(site):
-    before = {image for _, image in site.tasks("app")}
-    change_page(site, "Office 2")
-    refuse = ("OUTPUT", "--protocol=tcp", "--dport=5000", "--jump=REJECT")
-    nodes = [site.swarm.nodes[node] for node in ("node2", "node3")]
-    for node in nodes:
-        site.swarm.outside("exec", node, "iptables", "--insert", *refuse)
-    try:
-        with load(site, slow=1) as loads:
-            process = site.deploy(check=False)
-    finally:
-        for node in nodes:
-            site.swarm.outside("exec", node, "iptables", "--delete", *refuse)
-    # Refused by the job `migrate`, or rolled back if that was on the node that has the image.
-    assert process.returncode == 1 and last_line(process).startswith("Not released: ")
-    assert "No such image" in process.stdout
+    assert last_line(process) == (
+        "Not released: the new containers of app failed, see above; Swarm went back to the old ones."
+    )
     assert nothing_was_lost(loads)
     assert {image for _, image in site.tasks("app")} == before
 

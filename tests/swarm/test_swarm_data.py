@@ -4,11 +4,8 @@ The commands that are no task of make are those of the document.
 """
 
 import datetime
-import json
-import os
 import re
 import shutil
-import subprocess
 
 import pytest
 
@@ -19,10 +16,9 @@ from tests.support.swarm import (
     documented,
     last_line,
     unpack,
-    uploaded,
 )
 
-pytestmark = [pytest.mark.swarm, pytest.mark.xdist_group("swarm")]
+pytestmark = [pytest.mark.swarm, pytest.mark.git, pytest.mark.xdist_group("swarm")]
 
 
 def new_site(site: SwarmSite, store, name: str, tmp_path, **settings: str) -> SwarmSite:
@@ -32,39 +28,6 @@ def new_site(site: SwarmSite, store, name: str, tmp_path, **settings: str) -> Sw
     other.stack_name = name
     other.to_swarm(site.swarm, store, site.swarm.ports[2:], APP_REPLICAS="1", **settings)
     return other
-
-
-def test_a_project_on_one_host_moves_to_the_swarm_with_its_data(site, old_host):
-    # Its code is the same. So the image of the swarm saves a second build.
-    image = site.tasks("app")[0][1]
-    site.swarm.docker("tag", image, old_host.stack)
-    save = subprocess.Popen(
-        ["docker", "save", old_host.stack],
-        env=os.environ | site.swarm.host(),
-        stdout=subprocess.PIPE,
-    )
-    subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, check=True)
-    assert save.wait() == 0
-    try:
-        old_host.up()
-        stored = json.loads(old_host.request("/upload", "POST", b"from one host").text)
-        old_host.sql("CREATE TABLE orders AS SELECT 42 AS number")
-
-        old_host.compose("stop", "caddy", "app")
-        name = backup(old_host).removeprefix("backups/")
-        old_host.run("sh", "-c", f"tar -C backups -c {name} > {site.path}/{name}.tar")
-        unpack(site, name, site.db_node)
-        printed = site.run("make", "restore", f"FILE=backups/{name}").stdout
-        assert f"Restored backups/{name}." in printed
-        assert site.deploy().stdout.endswith("Released.\n")
-
-        assert site.sql("SELECT number FROM orders") == "42"
-        assert uploaded(site, stored["name"])["text"] == "from one host"
-        assert site.request("/read").status == 200
-        assert old_host.sql("SELECT number FROM orders") == "42"
-    finally:
-        old_host.compose("down", "--volumes")
-        old_host.run("docker", "image", "rm", old_host.stack)
 
 
 def test_a_new_password_of_the_database(site):
