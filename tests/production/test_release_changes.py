@@ -265,7 +265,8 @@ def test_an_older_commit_names_the_migrations_that_it_lacks(site):
         '    dependencies = [("core", "0001_initial")]\n'
         '    operations = [migrations.AddField("User", "required", models.TextField(default="x"))]\n'
     )
-    site.deploy()
+    printed = site.deploy().stdout
+    assert 0 < printed.index("Made backups/") < printed.index("Applying core.0002_required")
     migration.unlink()
     process = site.deploy(check=False)
     assert process.returncode == 1

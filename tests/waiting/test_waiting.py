@@ -376,6 +376,21 @@ def test_entrypoint_starts_at_once_what_needs_no_database(entrypoint, command):
     assert started.printed() == " ".join(command) + "\n"
 
 
+def test_entrypoint_applies_migrations_before_a_shell_in_development_only(
+    entrypoint, server, running
+):
+    """In production, a release does it, after a backup. Without wait_for_db, no command does it unasked."""
+    for debug in ("false", "true"):
+        database = f"shell_{free_port()}"
+        running.sql(f"CREATE DATABASE {database}")
+        environment = running.environment(database) | {"DEBUG": debug, "ALLOWED_HOSTS": "localhost"}
+        environment |= {"SECRET_KEY": "x" * 50, "EMAIL_URL": "smtp://localhost"}
+        started = entrypoint("echo", "python", "manage.py", "shell", **environment)
+        assert started.end() == 0, started.printed()
+        applied = running.sql("SELECT to_regclass('django_migrations') IS NOT NULL", database)
+        assert applied == ("t" if debug == "true" and entrypoint.waits_for_migrations else "f")
+
+
 @pytest.mark.parametrize("server_name", ["gunicorn", "serve.py"])
 def test_entrypoint_waits_before_the_server(entrypoint, server, running, tmp_path, server_name):
     program = tmp_path / server_name
