@@ -29,7 +29,7 @@ class Load:
         keep_alive: bool = False,
         context: ssl.SSLContext | None = None,
         headers: dict[str, str] | None = None,
-        pause: float = 0.03,
+        pause: float = 0.05,
     ):
         self.url = urlsplit(url)
         self.method = method

@@ -353,10 +353,12 @@ def load(site: SwarmSite, *, slow: float = 5) -> Iterator[tuple[Load, ...]]:
     """Request pages, POST bodies and pages that take so many seconds; yield the loads."""
     trust = site.trusting()
     url = f"https://localhost:{site.port}"
+    # Three engines take much of the two processors.
+    pause = 0.1
     loads = (
-        Load(f"{url}/read", threads=2, context=trust),
-        Load(f"{url}/", threads=1, keep_alive=True, context=trust),
-        Load(f"{url}/receive", threads=1, method="POST", context=trust),
+        Load(f"{url}/read", threads=2, context=trust, pause=pause),
+        Load(f"{url}/", threads=1, keep_alive=True, context=trust, pause=pause),
+        Load(f"{url}/receive", threads=1, method="POST", context=trust, pause=pause),
         Load(f"{url}/slow?seconds={slow}", threads=2, method="POST", context=trust),
     )
     with ExitStack() as stack:
