@@ -90,8 +90,11 @@ def collected(only: str) -> list[str]:
     return [line for line in printed.splitlines() if "::" in line]
 
 
-def test_what_does_not_run_in_the_bare_run_runs_in_the_one_after_it():
-    everything, bare, rest, every_python = map(collected, ("", "bare", "rest", "every_python"))
+def test_every_test_is_in_the_bare_run_the_one_after_it_or_the_long_one():
+    everything, bare, rest, long, every_python = map(
+        collected, ("", "bare", "rest", "long", "every_python")
+    )
     assert len(set(everything)) == len(everything)
-    assert set(bare) | set(rest) == set(everything)
+    assert set(bare) | set(rest) | set(long) == set(everything)
+    assert long and not set(long) & {*bare, *rest}
     assert set(bare) & set(rest) == set(every_python) and every_python

@@ -269,7 +269,7 @@ def in_backup(project: Project, module: str, *arguments: str, database: str):
     return project.compose(*command, f"ops.{module}", *arguments, check=False)
 
 
-@pytest.mark.parametrize("name", ["d" * 62, "d" * 63, "\N{SNOWMAN}" * 21, "Shop (old) 1's"])
+@pytest.mark.parametrize("name", ["\N{SNOWMAN}" * 21, "Shop (old) 1's"])
 def test_a_database_with_an_odd_name_is_backed_up_and_restored(project, name):
     project.admin_sql(f'CREATE DATABASE "{name}" OWNER django')
     project.admin_sql("SET ROLE django; CREATE TABLE django_migrations AS SELECT 1 AS row", name)

@@ -70,6 +70,7 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     assert "already exists but" not in project.compose("up", "--detach").stdout
 
 
+@pytest.mark.long
 def test_an_upgrade_of_a_bind_mount_with_images_of_other_names(make_stack):
     project = make_stack(
         deployment="compose", postgres_storage="bind_mount", postgres_version="17", ci="none"

@@ -15,7 +15,7 @@ import pytest
 from tests.support.processes import wait_until
 from tests.support.project import Project
 
-pytestmark = [pytest.mark.stack, pytest.mark.rootless]
+pytestmark = [pytest.mark.stack, pytest.mark.rootless, pytest.mark.long]
 
 # For each engine: its systemd unit, its socket, and the settings that docs/development.md gives.
 ENGINES = {

@@ -167,9 +167,10 @@ def test_a_dropped_table_and_its_uploads_come_back_as_they_were_the_second_befor
     site.run("make", "drop-replaced", f"DB={replaced}")
 
 
+@pytest.mark.long
 def test_a_moment_without_a_backup_of_uploads_before_it_is_named(site):
     kept = [path for path in site.path.glob("backups/*-pg18*") if (path / "media").exists()]
-    with Writer(site, max(rows(site)) + 1) as writer:
+    with Writer(site, max(rows(site), default=0) + 1) as writer:
         writer.wait_for_rows(1)
         moment = time.time()
         writer.wait_for_rows(1)
@@ -233,7 +234,7 @@ def test_a_server_that_is_killed_and_whose_volume_is_deleted_loses_next_to_nothi
 ):
     wait_for_health(site, "wal")
     before = histories(site)
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         writer.wait_for_rows(1000)
         site.compose("kill", "db")
@@ -274,7 +275,7 @@ def assert_rows(site, begin: int, expected: list[int]) -> None:
 
 def assert_a_moment_comes_back(site) -> None:
     """Assert that restore-to brings back exactly the rows of a moment between writes."""
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         writer.wait_for_rows(100)
         moment = time.time()
@@ -285,7 +286,7 @@ def assert_a_moment_comes_back(site) -> None:
 
 def test_the_site_goes_on_without_the_archive_and_nothing_is_missing_afterwards(site):
     site.compose("kill", "wal")
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         writer.wait_for_rows(200)
         write_log(site, 40)
@@ -316,6 +317,7 @@ volumes:
 """
 
 
+@pytest.mark.long
 def test_the_site_goes_on_while_the_disk_of_the_archive_is_full(site):
     files = site.setting("COMPOSE_FILE")
     (site.path / "compose.small.yaml").write_text(SMALL_ARCHIVE)
@@ -323,7 +325,7 @@ def test_the_site_goes_on_while_the_disk_of_the_archive_is_full(site):
     site.compose("up", "--detach", "--no-deps", "backup", "wal")
     wait_for_health(site)
     assert "A new history of the log begins" in site.logs("wal")
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         in_backup(site, "dd", "if=/dev/zero", "of=/backups/archive/full", "bs=1M", check=False)
         writer.wait_for_rows(100)
@@ -350,13 +352,14 @@ def test_the_site_goes_on_while_the_disk_of_the_archive_is_full(site):
     assert refused.returncode != 0 and "is not one of these moments." in refused.stdout
 
 
+@pytest.mark.long
 def test_a_log_with_a_gap_begins_anew_with_a_base_backup(site):
     settings = "compose.production.yaml"
     site.replace(settings, "max_slot_wal_keep_size=4GB", "max_slot_wal_keep_size=32MB")
     site.compose("up", "--detach", "--wait", "--no-deps", "db")
     wait_for_health(site)
     before = histories(site)
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         writer.wait_for_rows(100)
         moment = time.time()
@@ -391,6 +394,7 @@ def kill_while_it_runs(site, program: str) -> None:
     site.compose("kill", "backup")
 
 
+@pytest.mark.long
 def test_a_backup_service_that_is_killed_in_any_phase_goes_on(site):
     # So that each phase takes some time.
     site.sql("CREATE TABLE large AS SELECT gen_random_uuid() AS u FROM generate_series(1, 2000000)")
@@ -400,7 +404,7 @@ def test_a_backup_service_that_is_killed_in_any_phase_goes_on(site):
     kill_while_it_runs(site, "pg_basebackup")
     assert not list(newest.glob("base/[0-9]*"))
     site.compose("start", "backup")
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         site.wait_until(lambda: list(newest.glob("base/[0-9]*")), 120)
         writer.wait_for_rows(100)
@@ -467,6 +471,7 @@ def test_a_drill_also_recovers_a_moment_of_the_last_day(site):
     assert process.returncode != 0 and "Nothing was restored: " in process.stdout
 
 
+@pytest.mark.long
 def test_a_clock_that_was_set_back_is_named_with_the_moments(site):
     position = histories(site)[-1] / "position"
     ahead = time.time() + 3600
@@ -478,6 +483,7 @@ def test_a_clock_that_was_set_back_is_named_with_the_moments(site):
     assert abs(datetime.datetime.fromisoformat(f"{span[2]}+00:00").timestamp() - ahead) < 2
 
 
+@pytest.mark.long
 def test_a_server_whose_data_is_put_back_begins_a_new_history(site):
     volume = f"{site.stack}_db_data_18"
     mounts = ("--volume", f"{volume}:/live", "--volume", f"{volume}_copy:/copy")
@@ -510,6 +516,7 @@ def test_a_server_whose_data_is_put_back_begins_a_new_history(site):
                 shutil.rmtree(path)
 
 
+@pytest.mark.long
 def test_waiting_for_the_archive_can_be_switched_off_while_wal_cannot_run(site):
     site.replace(".env", "BACKUP_SYNCHRONOUS=false", "BACKUP_SYNCHRONOUS=true")
     assert site.deploy().stdout.endswith("Released.\n")
@@ -520,6 +527,7 @@ def test_waiting_for_the_archive_can_be_switched_off_while_wal_cannot_run(site):
     assert site.sql("SHOW synchronous_standby_names") == ""
 
 
+@pytest.mark.long
 def test_what_is_older_than_the_window_is_deleted(site):
     site.compose("stop", "backup")
     newest = histories(site)[-1]
@@ -571,6 +579,7 @@ def test_what_is_older_than_the_window_is_deleted(site):
     assert_a_moment_comes_back(site)
 
 
+@pytest.mark.long
 def test_an_upgrade_begins_a_new_history_and_the_old_version_reaches_the_old_one(bake_once):
     answers = {"deployment": "compose", "backup": "continuous", "postgres_version": "15"}
     project = bake_once(project_slug=Project.unused_slug(), ci="none", **answers)
@@ -635,7 +644,7 @@ def test_a_lost_server_comes_back_with_what_was_written_after_its_last_backup(
     line = "off-site\tthe log up to"
     site.wait_until(lambda: line in site.run(*listing, check=False).stdout, 120)
     wait_for_health(site)
-    begin = max(rows(site)) + 1
+    begin = max(rows(site), default=0) + 1
     with Writer(site, begin) as writer:
         writer.wait_for_rows(100)
     # A quarter of an hour later.

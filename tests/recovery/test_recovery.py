@@ -302,6 +302,7 @@ ENTRYPOINT ["sh", "-c", "install -D -o keeper /dev/stdin /home/keeper/.ssh/autho
 """
 
 
+@pytest.mark.long
 def test_copies_go_to_a_server_that_only_adds_and_to_sftp(site, store, tmp_path):
     name = make_backup(site).removeprefix("backups/")
     make_key = "ssh-keygen -q -t ed25519 -N '' -f /tmp/key && cat /tmp/key"

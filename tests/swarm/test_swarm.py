@@ -196,6 +196,7 @@ def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site)
     assert containers(site, "app", "caddy", "db") == before
 
 
+@pytest.mark.long
 def test_a_release_that_is_killed_blocks_nobody_and_older_code_is_refused(site):
     lock = "SELECT pg_advisory_lock(1), pg_sleep(600)"
     ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{lock}'"
@@ -400,6 +401,7 @@ def test_a_killed_database_recovers_and_loses_no_acknowledged_row(site):
     site.sql("DROP TABLE written")
 
 
+@pytest.mark.long
 def test_a_lost_node_of_three_managers(site, record_property):
     site.run("make", "scale", "N=6")
     began = time.monotonic()

@@ -30,6 +30,7 @@ def new_site(site: SwarmSite, store, name: str, tmp_path, **settings: str) -> Sw
     return other
 
 
+@pytest.mark.long
 def test_a_new_password_of_the_database(site):
     secret = site.path / "secrets/postgres_password"
     number = len(site.swarm.docker("secret", "ls", "--quiet").split())
@@ -49,6 +50,7 @@ def test_a_new_password_of_the_database(site):
     assert len(site.swarm.docker("secret", "ls", "--quiet").split()) == number
 
 
+@pytest.mark.long
 def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     site.sql("CREATE TABLE kept AS SELECT 7 AS number")
     before = containers(site, "app", "caddy", "db")
@@ -111,6 +113,7 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     assert "site_db_data_17" in site.swarm.docker("volume", "ls", node="node2")
 
 
+@pytest.mark.long
 def test_a_site_with_a_managed_database_has_no_service_for_one(site, store, tmp_path):
     server = f"{site.swarm.name}-managed"
     settings = ("--env=POSTGRES_PASSWORD=secret", "--env=POSTGRES_DB=shop")
