@@ -1,10 +1,12 @@
 """A test whose service is missing is skipped, or fails where the service is required."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from _pytest.mark.expression import Expression
 
 from tests.support.processes import messages_to_clients
 from tests.support.project import ROOT
@@ -83,16 +85,38 @@ def test_tests_of_one_group_run_in_one_process(tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
 
 
-def collected(only: str) -> list[str]:
-    """Return the tests that `make test` selects."""
-    words = ["make", "test", f"ONLY={only}", "ARGS=--collect-only --quiet"]
+# A plugin that prints each test with its marks.
+PRINT_MARKS = """
+def pytest_collection_finish(session):
+    for item in session.items:
+        print("test:", item.nodeid.replace(" ", "_"), *{mark.name for mark in item.iter_markers()})
+"""
+
+
+def selected(only: str, marks: dict[str, set[str]]) -> list[str]:
+    """Return the tests that `make test` selects, of those with these marks."""
+    words = ["make", "--dry-run", "test", f"ONLY={only}"]
     printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [line for line in printed.splitlines() if "::" in line]
+    # One command for the tests in the browser, and one for the others.
+    expressions = [Expression.compile(text) for text in re.findall(r" -m '([^']*)'", printed)]
+    assert len(expressions) == 2
+    return [
+        test
+        for expression in expressions
+        for test, found in marks.items()
+        if expression.evaluate(lambda name, found=found: name in found)
+    ]
 
 
-def test_every_test_is_in_the_bare_run_the_one_after_it_or_the_long_one():
-    everything, bare, rest, long, every_python = map(
-        collected, ("", "bare", "rest", "long", "every_python")
+def test_every_test_is_in_the_bare_run_the_one_after_it_or_the_long_one(tmp_path):
+    (tmp_path / "print_marks.py").write_text(PRINT_MARKS)
+    words = ("--collect-only", "--quiet", "-p", "print_marks")
+    printed = run_tests(*words, PYTHONPATH=str(tmp_path)).stdout
+    lines = [line.split()[1:] for line in printed.splitlines() if line.startswith("test: ")]
+    marks = {test: set(found) for test, *found in lines}
+    assert len(marks) == len(lines) > 1000
+    everything, bare, rest, long, every_python = (
+        selected(only, marks) for only in ("", "bare", "rest", "long", "every_python")
     )
     assert len(set(everything)) == len(everything)
     assert set(bare) | set(rest) | set(long) == set(everything)
