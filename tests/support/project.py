@@ -175,7 +175,8 @@ class Project:
         """Run a statement in the db service; return the rows, unaligned."""
         # The role of app needs its password, also over the Unix socket.
         psql = (
-            'export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE")}"; exec psql -XAt'
+            'export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE")}"; '
+            "PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH; exec psql -XAt"
             ' -v ON_ERROR_STOP=1 -U "${APP_USER:-$POSTGRES_USER}" -d "$POSTGRES_DB" -c "$0"'
         )
         return self.exec("db", "sh", "-c", psql, statement).stdout.strip()
@@ -192,8 +193,17 @@ class Project:
     def admin_sql(self, statement: str, database: str | None = None) -> str:
         """Run SQL, psql's own commands included, as the server's superuser; return the rows."""
         process = subprocess.run(
-            [*self.executing("db"), "psql", "-XAtq", "-v", "ON_ERROR_STOP=1"]
-            + ["-U", "postgres", "-d", database or self.setting("POSTGRES_DB")],
+            [*self.executing("db"), "sh", "-c"]
+            + ['PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH; exec psql "$@"', "sh"]
+            + [
+                "-XAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+                "-d",
+                database or self.setting("POSTGRES_DB"),
+            ],
             # The engine can lose the end of the input under load.
             input=f"{statement}\n;\n\\q\n",
             cwd=self.path,
