@@ -80,8 +80,10 @@ CHANGES = {
 
 @pytest.mark.parametrize(
     ("names", "lost"),
-    [(("code", "env of app", "nginx.conf"), 0), (("Caddyfile",), BREAKS)],
-    ids=["app", "caddy"],
+    [
+        pytest.param(("code", "env of app", "nginx.conf"), 0, id="app"),
+        pytest.param(("Caddyfile",), BREAKS, id="caddy", marks=pytest.mark.long),
+    ],
 )
 def test_a_change_is_released_without_a_pause(site, names, lost):
     for file, old, new, *_ in map(CHANGES.get, names):
@@ -115,6 +117,7 @@ def test_the_largest_body_changes_without_a_restart(site):
     site.wait_until(lambda: site.request("/receive", "POST", b"x" * 2_000_000).status == 200)
 
 
+@pytest.mark.long
 def test_a_new_domain_is_released_without_a_status_of_400(site):
     url = f"https://localhost:{site.port}"
     site.replace(".env", "DOMAIN=localhost", "DOMAIN=other.localhost")
@@ -179,7 +182,7 @@ MOMENTS = {
     ("name", "moment"),
     [
         ("SIGTERM", "migrating"),
-        ("SIGINT", "switching"),
+        pytest.param("SIGINT", "switching", marks=pytest.mark.long),
         ("SIGKILL", "switching"),
     ],
 )
@@ -228,6 +231,7 @@ def test_a_port_in_use_is_reported_before_anything_changes(site):
     assert site.request("/").status == 200
 
 
+@pytest.mark.long
 def test_a_release_completes_when_its_output_is_closed(site):
     memory = int(site.inspect("caddy", "{{.HostConfig.Memory}}")[0]) // 1024**2
     env = re.sub("CADDY_MEMORY=.*", f"CADDY_MEMORY={memory - 32}m", site.read(".env"))

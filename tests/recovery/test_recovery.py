@@ -207,6 +207,7 @@ def in_store(site, command: str) -> subprocess.CompletedProcess[str]:
     return in_backup(site, "python3", "-m", "ops.offsite", command, check=False)
 
 
+@pytest.mark.long
 def test_a_store_that_is_away_or_hangs_keeps_nobody_from_a_backup(
     site, store, monitor, mail_server
 ):

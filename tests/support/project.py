@@ -181,11 +181,18 @@ class Project:
         )
         return self.exec("db", "sh", "-c", psql, statement).stdout.strip()
 
-    def executing(self, service: str) -> list[str]:
-        """Return the words of `docker exec` for a service: docker compose takes several times as long."""
+    def containers(self, service: str, *options: str) -> list[str]:
+        """Return the ids of the containers of a service, without those of `docker compose run`.
+
+        `docker compose ps` fails where a container is removed while it looks.
+        """
         labels = {"project": self.stack, "service": service, "oneoff": "False"}
         filters = [f"--filter=label=com.docker.compose.{name}={labels[name]}" for name in labels]
-        found = self.run("docker", "ps", "--quiet", *filters).stdout.split()
+        return self.run("docker", "ps", "--quiet", *options, *filters).stdout.split()
+
+    def executing(self, service: str) -> list[str]:
+        """Return the words of `docker exec` for a service: docker compose takes several times as long."""
+        found = self.containers(service)
         # Compose says what is missing.
         missing = ["docker", "compose", "exec", "-T", service]
         return ["docker", "exec", "-i", *found[:1]] if found else missing
@@ -308,7 +315,7 @@ class Project:
 
     def inspect(self, service: str, template: str) -> list[str]:
         """Return the result of a docker inspect template for each container of a service."""
-        ids = self.compose("ps", "--all", "--quiet", service).stdout.split()
+        ids = self.containers(service, "--all")
         if not ids:
             return []
         # A template may print several lines.
