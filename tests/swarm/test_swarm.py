@@ -183,6 +183,27 @@ def test_a_release_that_fails_leaves_the_old_one_serving(site):
     assert {image for _, image in site.tasks("app")} == before
 
 
+@pytest.mark.long
+def test_an_image_that_nodes_cannot_pull_leaves_the_old_one_serving(site):
+    before = {image for _, image in site.tasks("app")}
+    change_page(site, "Office 2")
+    refuse = ("OUTPUT", "--protocol=tcp", "--dport=5000", "--jump=REJECT")
+    nodes = [site.swarm.nodes[node] for node in ("node2", "node3")]
+    for node in nodes:
+        site.swarm.outside("exec", node, "iptables", "--insert", *refuse)
+    try:
+        with load(site, slow=1) as loads:
+            process = site.deploy(check=False)
+    finally:
+        for node in nodes:
+            site.swarm.outside("exec", node, "iptables", "--delete", *refuse)
+    # Refused by the job `migrate`, or rolled back if that was on the node that has the image.
+    assert process.returncode == 1 and last_line(process).startswith("Not released: ")
+    assert "No such image" in process.stdout
+    assert nothing_was_lost(loads)
+    assert {image for _, image in site.tasks("app")} == before
+
+
 def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site):
     before = containers(site, "app", "caddy", "db")
     change_page(site, "Office 3")

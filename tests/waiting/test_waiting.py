@@ -380,7 +380,7 @@ def test_entrypoint_applies_migrations_before_a_shell_in_development_only(
     entrypoint, server, running
 ):
     """In production, a release does it, after a backup. Without wait_for_db, no command does it unasked."""
-    for debug in ("false", "true"):
+    for debug in ("false", "", "true"):
         database = f"shell_{free_port()}"
         running.sql(f"CREATE DATABASE {database}")
         environment = running.environment(database) | {"DEBUG": debug, "ALLOWED_HOSTS": "localhost"}
