@@ -399,7 +399,7 @@ else:
     options |= {"use_tls": "EMAIL_USE_TLS" in mail, "use_ssl": "EMAIL_USE_SSL" in mail}
     MAILERS = {
 {%- if cookiecutter.use_tasks %}
-        "default": {"BACKEND": "core.mail.QueueBackend"},
+        "default": {"BACKEND": "core.mail.QueueBackend", "OPTIONS": options},
         "smtp": {"OPTIONS": options},
 {%- else %}
         "default": {"OPTIONS": options},
