@@ -65,19 +65,19 @@ urlpatterns.append(path("enqueue", enqueue))
 """
 
 
+def add_work(project: Project) -> None:
+    """Add the tasks of the tests to a project that is not started yet, and a short lease."""
+    django = "django_tasks" if "django-csp" in project.read("requirements.in") else "django.tasks"
+    (project.path / "app/core/work.py").write_text(WORK.replace("MODULE", django))
+    project.replace("app/config/settings.py", '"LOCK_TIMEOUT": 60', '"LOCK_TIMEOUT": 4')
+
+
 class Queue:
     """A project with tasks, and what a test asks of its queue."""
 
     def __init__(self, project: Project):
         self.project = project
 
-    def prepare(self) -> None:
-        """Add the tasks of the tests, before the start."""
-        django = "django_tasks" if "django-csp" in self.project.read("requirements.in") else "django.tasks"
-        (self.project.path / "app/core/work.py").write_text(WORK.replace("MODULE", django))
-        with open(self.project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
-            urls.write(VIEW)
-        self.project.replace("app/config/settings.py", '"LOCK_TIMEOUT": 60', '"LOCK_TIMEOUT": 4')
 
     def python(self, code: str) -> str:
         """Run code in a container of app; return what it prints."""
@@ -121,9 +121,10 @@ class Queue:
 
 def make_queue(project: Project) -> Queue:
     """Return the queue of a project that is not started yet."""
-    queue = Queue(project)
-    queue.prepare()
-    return queue
+    add_work(project)
+    with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
+        urls.write(VIEW)
+    return Queue(project)
 
 
 @pytest.fixture

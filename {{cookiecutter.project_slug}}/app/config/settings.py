@@ -196,8 +196,9 @@ if env("REDIS_HOST", default=""):
 # Tasks wait in the database: docs/tasks.md. A task can have max_attempts, backoff and timeout of its own.
 TASKS = {
     "default": {
-        "BACKEND": "django_ox.backend.OxBackend",
+        "BACKEND": "core.queue.Backend",
         "OPTIONS": {
+            "WORKER_CLASS": "core.queue.ListeningWorker",
             # A task that fails is tried again after 5 seconds, then 10, 20 and so on, for half an hour.
             "MAX_ATTEMPTS": 10,
             # When a worker was killed, another one takes its task after so many seconds.
