@@ -95,8 +95,11 @@ class Queue:
         return self.project.sql("SELECT note FROM done ORDER BY id").splitlines()
 
     def forget(self) -> None:
-        """Begin with an empty queue, and nothing noted."""
-        self.project.sql("TRUNCATE done, django_ox_oxtask CASCADE")
+        """Begin with an empty queue, and nothing noted. The worker may lock the same tables."""
+        truncate = "TRUNCATE done, django_ox_oxtask CASCADE"
+        psql = [*self.project.executing("db"), "psql", "-q", "-U", "postgres", "-d"]
+        psql += [self.project.setting("POSTGRES_DB"), "-c", truncate]
+        self.project.wait_until(lambda: not self.project.run(*psql, check=False).returncode, 30)
 
     def forget_notes(self) -> None:
         """Begin with nothing noted."""
