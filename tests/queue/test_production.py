@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.queue.conftest import Queue, make_queue
+from tests.queue.conftest import Queue, add_work, make_queue
 from tests.support.backups import backup, restore
 from tests.support.project import Project
 
@@ -132,3 +132,21 @@ def test_tasks_of_a_backup_run_again_after_a_restore_and_no_other_is_lost(queue)
     queue.wait_for("after it")
     assert sorted(queue.done()) == ["after it", "ended before the backup", "waits in the backup"]
     assert backup(project)
+
+
+@pytest.mark.long
+def test_an_upgrade_under_work_loses_no_task(make_stack):
+    answers = {"deployment": "compose", "postgres_version": "17", "use_tasks": True}
+    project = make_stack(**answers)
+    add_work(project)
+    project.to_production()
+    project.deploy()
+    project.sql("CREATE TABLE done (id serial, note text)")
+    queue = Queue(project)
+    queue.python("for n in range(300): work.record.enqueue(f'task {n}', 0.2)")
+    queue.wait_for("task 3")
+
+    project.run("make", "upgrade-postgres", "TO=18")
+
+    assert project.sql("SHOW server_version").startswith("18")
+    project.wait_until(lambda: len(set(queue.done())) == 300, 180)
