@@ -14,13 +14,15 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("queue in production")]
 
 
 @pytest.fixture(scope="module")
-def shared(bake_once) -> Iterator[Queue]:
+def shared(bake_once, mail_server) -> Iterator[Queue]:
     """A site with tasks; its tests restore what they change."""
     answers = {"django_version": "6.1", "postgres_driver": "psycopg", "deployment": "compose"}
     project = bake_once(project_slug=Project.unused_slug(), use_tasks=True, **answers)
     project.add_views()
     queue = make_queue(project)
     project.to_production(APP_MEMORY="200m", GRACE_PERIOD="20")
+    email_url = f"smtp://{mail_server.host}:{mail_server.port}\n"
+    (project.path / "secrets/email_url").write_text(email_url)
     try:
         queue.first_release = project.deploy().stdout
         project.sql("CREATE TABLE done (id serial, note text)")
@@ -132,6 +134,22 @@ def test_tasks_of_a_backup_run_again_after_a_restore_and_no_other_is_lost(queue)
     queue.wait_for("after it")
     assert sorted(queue.done()) == ["after it", "ended before the backup", "waits in the backup"]
     assert backup(project)
+
+
+def test_a_new_address_of_the_mail_server_can_be_tried_before_the_worker_uses_it(
+    queue, mail_server
+):
+    page = queue.project.read("ops/README.md").partition("before the site uses it:\n")[2]
+    command = page.strip().splitlines()[0]
+    mail_server.take()
+    queue.project.run("sh", "-c", command)
+    (mail,) = mail_server.take()
+    assert mail["Subject"] == "Test" and mail.recipients == ["you@example.org"]
+    # This goes through the worker.
+    queue.project.exec("app", "python", "manage.py", "sendtestemail", "eve@example.org")
+    queue.project.wait_until(lambda: queue.task("send")["status"] == "SUCCESSFUL", 30)
+    (mail,) = mail_server.take()
+    assert mail.recipients == ["eve@example.org"]
 
 
 @pytest.mark.long
