@@ -65,19 +65,18 @@ urlpatterns.append(path("enqueue", enqueue))
 """
 
 
+def add_work(project: Project) -> None:
+    """Add the tasks of the tests to a project that is not started yet, and a short lease."""
+    django = "django_tasks" if "django-csp" in project.read("requirements.in") else "django.tasks"
+    (project.path / "app/core/work.py").write_text(WORK.replace("MODULE", django))
+    project.replace("app/config/settings.py", '"LOCK_TIMEOUT": 60', '"LOCK_TIMEOUT": 4')
+
+
 class Queue:
     """A project with tasks, and what a test asks of its queue."""
 
     def __init__(self, project: Project):
         self.project = project
-
-    def prepare(self) -> None:
-        """Add the tasks of the tests, before the start."""
-        django = "django_tasks" if "django-csp" in self.project.read("requirements.in") else "django.tasks"
-        (self.project.path / "app/core/work.py").write_text(WORK.replace("MODULE", django))
-        with open(self.project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
-            urls.write(VIEW)
-        self.project.replace("app/config/settings.py", '"LOCK_TIMEOUT": 60', '"LOCK_TIMEOUT": 4')
 
     def python(self, code: str) -> str:
         """Run code in a container of app; return what it prints."""
@@ -95,8 +94,11 @@ class Queue:
         return self.project.sql("SELECT note FROM done ORDER BY id").splitlines()
 
     def forget(self) -> None:
-        """Begin with an empty queue, and nothing noted."""
-        self.project.sql("TRUNCATE done, django_ox_oxtask CASCADE")
+        """Begin with an empty queue, and nothing noted. The worker may lock the same tables."""
+        truncate = "TRUNCATE done, django_ox_oxtask CASCADE"
+        psql = [*self.project.executing("db"), "psql", "-q", "-U", "postgres", "-d"]
+        psql += [self.project.setting("POSTGRES_DB"), "-c", truncate]
+        self.project.wait_until(lambda: not self.project.run(*psql, check=False).returncode, 30)
 
     def forget_notes(self) -> None:
         """Begin with nothing noted."""
@@ -121,9 +123,10 @@ class Queue:
 
 def make_queue(project: Project) -> Queue:
     """Return the queue of a project that is not started yet."""
-    queue = Queue(project)
-    queue.prepare()
-    return queue
+    add_work(project)
+    with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
+        urls.write(VIEW)
+    return Queue(project)
 
 
 @pytest.fixture
@@ -140,7 +143,14 @@ def page_of_admin(shared):
         body = urllib.parse.urlencode(form | {"csrfmiddlewaretoken": token}).encode()
         return opener.open(site + path, body, timeout=30).read().decode()
 
-    make = ("python", "manage.py", "createsuperuser", "--noinput", "--username=ada", "--email=a@b.example")
+    make = (
+        "python",
+        "manage.py",
+        "createsuperuser",
+        "--noinput",
+        "--username=ada",
+        "--email=a@b.example",
+    )
     create = ["docker", "exec", "--env=DJANGO_SUPERUSER_PASSWORD=ada's own password"]
     create += [*shared.project.containers("app"), *make]
     shared.project.run(*create, check=False)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import pytest
 
@@ -15,12 +14,21 @@ STACKS = [
     {"django_version": "6.1", "postgres_driver": "psycopg", "use_wait_for_db": False},
 ]
 
+# Stops the process that watchfiles has started.
+STOP = """
+import os, pathlib, signal
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    if path.read_bytes().startswith(b"python\\0manage.py\\0ox_worker"):
+        os.kill(int(path.parent.name), signal.SIGSTOP)
+"""
+
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(answers, marks=pytest.mark.xdist_group(f"queue {answers['django_version']}"))
-        for answers in STACKS
+        pytest.param(STACKS[0], marks=pytest.mark.xdist_group("queue")),
+        # test_production.py has the most important ones with this driver, too.
+        pytest.param(STACKS[1], marks=[pytest.mark.xdist_group("queue 6.1"), pytest.mark.long]),
     ],
     ids=lambda answers: answers["django_version"],
 )
@@ -87,21 +95,23 @@ def test_a_result_is_there_and_a_wrong_payload_is_refused_at_once(queue):
 
 
 def test_tasks_run_by_priority_and_at_their_time(queue):
-    queue.project.compose("pause", "worker")
+    queue.project.compose("stop", "worker")
     try:
         queue.python(
             "from django.utils import timezone\n"
             "from datetime import timedelta\n"
-            "later = timezone.now() + timedelta(seconds=5)\n"
-            "work.record.using(run_after=later, priority=100).enqueue('later')\n"
+            "later = timezone.now() + timedelta(seconds=4)\n"
+            "work.record.using(run_after=later, priority=-20).enqueue('later')\n"
             "work.record.using(priority=-10).enqueue('low')\n"
             "work.record.enqueue('middle')\n"
             "work.record.using(priority=10).enqueue('high')\n"
         )
     finally:
-        queue.project.compose("unpause", "worker")
+        queue.project.compose("start", "worker")
     queue.wait_for("later")
     assert [note for note in queue.done() if note != "a tick"] == ["high", "middle", "low", "later"]
+    early = "SELECT count(*) FROM django_ox_oxtask WHERE started_at < run_after"
+    assert queue.project.sql(early) == "0"
 
 
 def test_a_task_that_fails_is_tried_again_and_then_shown_in_the_admin(queue, page_of_admin):
@@ -149,7 +159,9 @@ def test_every_task_runs_though_the_worker_and_the_database_are_killed(queue):
 
 
 def test_two_workers_take_no_task_twice_and_a_schedule_is_kept_once(queue):
-    queue.project.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker=2", "worker")
+    queue.project.compose(
+        "up", "--detach", "--wait", "--no-recreate", "--scale", "worker=2", "worker"
+    )
     try:
         queue.forget()
         queue.python("for n in range(200): work.record.enqueue(f'task {n}', 0.02)")
@@ -183,7 +195,8 @@ def test_a_worker_that_was_paused_beyond_its_lease_records_nothing(queue):
         queue.project.wait_until(lambda: queue.done().count("slow") == 2, 30)
         assert before["attempts"] == 2 and queue.task("record") == before
     finally:
-        queue.project.compose("up", "--detach", "--wait", "--scale", "worker=1", "worker")
+        # Its health check failed meanwhile.
+        queue.project.compose("up", "--detach", "--scale", "worker=1", "worker")
 
 
 def test_changed_code_is_used_at_once(queue):
@@ -201,7 +214,9 @@ def test_mail_is_sent_when_the_mail_server_is_back_and_refused_mail_is_given_up(
     mail_server.stop()
     try:
         send = "from django.core.mail import EmailMessage, EmailMultiAlternatives\n"
-        send += "m = EmailMultiAlternatives('Tea ☕', 'Plain', 'shop@shop.example', ['a@shop.example'],"
+        send += (
+            "m = EmailMultiAlternatives('Tea ☕', 'Plain', 'shop@shop.example', ['a@shop.example'],"
+        )
         send += " bcc=['b@shop.example'])\n"
         send += "m.attach_alternative('<b>Rich</b>', 'text/html')\n"
         send += "m.attach('leaves.bin', bytes(range(256)), 'application/octet-stream')\n"
@@ -247,20 +262,14 @@ def test_a_backup_says_how_many_tasks_wait(queue):
 
 
 def test_a_worker_that_hangs_is_unhealthy(queue):
-    (worker,) = queue.project.containers("worker")
-    test = queue.project.inspect("worker", "{{json .Config.Healthcheck.Test}}")
-    (command,) = (json.loads(test[0])[1],)
-    assert queue.project.exec("worker", "sh", "-c", command, check=False).returncode == 0
-    # Older than the limit, as when nothing has touched it: the loop itself is stopped.
-    stop = "kill -STOP $(pgrep -f 'manage.py ox_worker' | tail -n 1); touch -d '2 minutes ago' /tmp/worker"
-    queue.project.exec("worker", "sh", "-c", stop, check=False)
-    try:
-        queue.project.wait_until(
-            lambda: queue.project.exec("worker", "sh", "-c", command, check=False).returncode, 20
-        )
-    finally:
-        queue.kill()
-    assert time.monotonic() and worker
+    (found,) = queue.project.inspect("worker", "{{json .Config.Healthcheck.Test}}")
+    check = ("sh", "-c", json.loads(found)[1])
+    assert queue.project.exec("worker", *check, check=False).returncode == 0
+    # As if nothing had touched the file for two minutes.
+    queue.project.exec("worker", "python", "-c", STOP)
+    queue.project.exec("worker", "touch", "-d", "2 minutes ago", "/tmp/worker")
+    assert queue.project.exec("worker", *check, check=False).returncode == 1
+    queue.kill()
 
 
 @pytest.mark.long

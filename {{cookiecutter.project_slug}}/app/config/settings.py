@@ -196,14 +196,12 @@ if env("REDIS_HOST", default=""):
 # Tasks wait in the database: docs/tasks.md. A task can have max_attempts, backoff and timeout of its own.
 TASKS = {
     "default": {
-        "BACKEND": "django_ox.backend.OxBackend",
+        "BACKEND": "core.queue.Backend",
         "OPTIONS": {
-            # A task that fails is tried again after 5 seconds, then 10, 20 and so on, for half an hour.
-            "MAX_ATTEMPTS": 10,
-            # When a worker was killed, another one takes its task after so many seconds.
-            "LOCK_TIMEOUT": 60,
-            # How many seconds an attempt may take.
-            "TASK_TIMEOUT": 3600,
+            "WORKER_CLASS": "core.queue.ListeningWorker",
+            "MAX_ATTEMPTS": 10,  # with delays of 5, 10, 20 and so on seconds: half an hour in all
+            "LOCK_TIMEOUT": 60,  # seconds until the task of a killed worker runs again
+            "TASK_TIMEOUT": 3600,  # seconds that an attempt may take
             "SCHEDULES": {"prune": {"task": "core.tasks.prune", "cron": "@daily"}},
         },
     }
@@ -399,7 +397,7 @@ else:
     options |= {"use_tls": "EMAIL_USE_TLS" in mail, "use_ssl": "EMAIL_USE_SSL" in mail}
     MAILERS = {
 {%- if cookiecutter.use_tasks %}
-        "default": {"BACKEND": "core.mail.QueueBackend"},
+        "default": {"BACKEND": "core.mail.QueueBackend", "OPTIONS": options},
         "smtp": {"OPTIONS": options},
 {%- else %}
         "default": {"OPTIONS": options},
@@ -462,8 +460,7 @@ LOGGING = {
         "gunicorn.access": {"propagate": True},
         "gunicorn.error": {"propagate": True},
 {%- if cookiecutter.use_tasks %}
-        # The worker logs each task itself.
-        "{{ "django_tasks" if cookiecutter.django_version == "5.2" else "django.tasks" }}": {"level": "WARNING"},
+        "{{ "django_tasks" if cookiecutter.django_version == "5.2" else "django.tasks" }}": {"level": "WARNING"},  # the worker logs each task itself
 {%- endif %}
         # axes also logs each login that succeeds.
         "axes": {"level": "WARNING"},
