@@ -20,11 +20,12 @@ from benchmarks.groups import (
     rendering,
     start,
     swarm,
+    tasks,
     waiting,
 )
 from tests.support.tiers import missing_service
 
-MODULES = (rendering, waiting, start, images, pages, releases, swarm, data, recovery)
+MODULES = (rendering, waiting, start, images, pages, releases, swarm, data, recovery, tasks)
 GROUPS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 

@@ -101,11 +101,18 @@ def under_load(project: Project, action: Callable[[], Any]) -> tuple[Any, int, i
 
 
 @contextmanager
-def released(folder: Path, *answers: str) -> Iterator[Project]:
-    """Release a project in production, with all processors; remove it afterwards."""
+def released(
+    folder: Path, *answers: str, prepare: Callable[[Project], None] | None = None
+) -> Iterator[Project]:
+    """Release a project in production, with all processors; remove it afterwards.
+
+    prepare: what to do with the project before its image is built.
+    """
     answers = (f"project_slug={Project.unused_slug()}", "deployment=compose", *answers)
     project = Project(render(ROOT, folder, *answers))
     project.add_views()
+    if prepare:
+        prepare(project)
     project.to_production(APP_CPUS="2", DB_CPUS="2")
     try:
         project.deploy()

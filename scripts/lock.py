@@ -1,7 +1,7 @@
 """Pin every dependency, with hashes, for every combination of answers.
 
 Write templates/locks/, which the rendered requirements*.txt include, and this repository's own
-requirements-dev.txt, requirements-bench.txt and tests/packages.txt. A lock covers every Python from
+requirements-dev.txt, requirements-bench.txt, tests/packages.txt and benchmarks/celery.txt. A lock covers every Python from
 the oldest that its Django supports, so that it also installs on a laptop without Docker. `make lock`
 runs this; it needs a package index.
 """
@@ -76,6 +76,9 @@ def main() -> None:
     # Django comes from the lock of the project into which the packages are installed.
     without = [f"--no-emit-package={name}" for name in ("django", "asgiref", "sqlparse", "tzdata")]
     compile_lock(packages, packages.with_suffix(".txt"), "3.11", *without)
+    # For the image of a project, whose Python is the newest.
+    celery = ROOT / "benchmarks" / "celery.in"
+    compile_lock(celery, celery.with_suffix(".txt"), "3.12")
     LOCKS.mkdir(parents=True, exist_ok=True)
     locks = [f"{name}{suffix}.txt" for name in combinations() for suffix in ("", "-dev")]
     for lock in ["build.txt", *locks]:
