@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.adding import add, clone, new_project, use
+from tests.support.updating import clone, new_project, update, use
 from tests.support.project import Project
 from tests.support.store import Store
 from tests.support.swarm import Swarm, SwarmSite, site_ports
@@ -46,7 +46,7 @@ def development(tmp_path_factory) -> Iterator[Project]:
 def backup_of_development(development) -> str:
     """Add a swarm to the project; return the name of the backup that this makes."""
     answers = ("deployment=swarm", "media_storage=s3", "backup=continuous", "use_redis=true")
-    return re.search(r"Made backups/(\S+)", add(development, *answers).stdout)[1]
+    return re.search(r"Made backups/(\S+)", update(development, *answers).stdout)[1]
 
 
 @pytest.fixture(scope="package")
