@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.support.backups import backup, restore
+from tests.support.swarm import uploaded
 from tests.support.updating import (
     AUTHOR,
     EDITED,
@@ -17,8 +19,6 @@ from tests.support.updating import (
     update,
     use,
 )
-from tests.support.backups import backup, restore
-from tests.support.swarm import uploaded
 
 # The engine is not needed to merge: a backup of what does not run is left out.
 WITHOUT_ENGINE = {"make backup": "true"}

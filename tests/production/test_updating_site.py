@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.project import ROOT, Project
+from tests.support.project import ROOT
 from tests.support.updating import (
     MIGRATION,
     OF_OLDEST,
@@ -10,8 +10,8 @@ from tests.support.updating import (
     answers_of,
     assert_nothing_is_lost,
     clone,
-    commit,
     commands_of,
+    commit,
     edit_oldest,
     holds_the_data,
     join,

@@ -69,8 +69,16 @@ EDITS_OF_OLDEST = [
     (".gitignore", ".venv/\n", ".venv/\n/notes/\n"),
     ("README.md", "## Start", "Our shop is open.\n\n## Start"),
     ("app/config/settings.py", 'LANGUAGE_CODE = "en-us"', 'LANGUAGE_CODE = "fr"'),
-    ("app/config/settings.py", '    "django.contrib.auth",\n', '    "orders",\n    "django.contrib.auth",\n'),
-    ("app/core/admin.py", "from django.contrib import admin\n", "from django.contrib import admin  # ours\n"),
+    (
+        "app/config/settings.py",
+        '    "django.contrib.auth",\n',
+        '    "orders",\n    "django.contrib.auth",\n',
+    ),
+    (
+        "app/core/admin.py",
+        "from django.contrib import admin\n",
+        "from django.contrib import admin  # ours\n",
+    ),
     ("app/config/settings.py", '"config.urls"', '"orders.urls"'),
     (".dockerignore", "app/staticfiles\n", "app/staticfiles\n/ours\n"),
     ("app/pyproject.toml", "[tool.ruff.lint]\n", "[tool.ruff.lint]\n# ours\n"),
@@ -167,7 +175,10 @@ def commands_of(page: Path, title: str) -> list[list[str]]:
 
 
 def run_page(
-    project: Project, commands: list[str], replaced: dict[str, str] | None = None, check: bool = True
+    project: Project,
+    commands: list[str],
+    replaced: dict[str, str] | None = None,
+    check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run commands of docs/updating.md as they stand there; replaced is what the page leaves open."""
     script = "\n".join(commands) + "\n"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.updating import clone, new_project, update, use
 from tests.support.project import Project
 from tests.support.store import Store
 from tests.support.swarm import Swarm, SwarmSite, site_ports
+from tests.support.updating import clone, new_project, update, use
 
 
 @pytest.fixture(scope="package")
