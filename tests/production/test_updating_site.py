@@ -79,6 +79,7 @@ def without(replaced: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in replaced.items() if key != name}
 
 
+@pytest.mark.long
 def test_a_site_is_updated_while_it_runs(tmp_path, template, projects):
     project = old_project(tmp_path, template)
     edit_oldest(project)
@@ -95,7 +96,6 @@ def test_a_site_is_updated_while_it_runs(tmp_path, template, projects):
 
     join(project, template, answers_of(project))
     update(project, template=template, replaced=OF_OLDEST)
-    site.run("git", "pull", "--quiet")
     for line in steps("production"):
         printed = site.run("sh", "-ec", line).stdout
     assert printed.endswith("Released.\n")
