@@ -185,7 +185,7 @@ def test_an_update_never_loses_a_line_of_the_user(merging):
     @settings(
         max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    @given(st.lists(LINES, min_size=1, max_size=12), st.randoms(use_true_random=False))
+    @given(st.lists(LINES, min_size=1, max_size=5), st.randoms(use_true_random=False))
     def check(lines, chance):
         merging.run("git", "reset", "--quiet", "--hard", start)
         merging.run("git", "clean", "--quiet", "--force", "-d")
