@@ -94,6 +94,7 @@ def test_a_database_that_does_not_answer_is_a_failure(stack, osv):
     assert "error: Request failed" in process.stdout
 
 
+@pytest.mark.long
 def test_the_list_of_packages_is_that_of_the_production_image(stack):
     line = re.search(
         r"^    (docker run .*) > sbom\.json$", stack.read("docs/development.md"), re.MULTILINE

@@ -79,6 +79,7 @@ def test_what_both_have_changed_is_a_conflict_that_git_shows(tmp_path, template)
     last = "max_requests_jitter = 1_000\n"
     project.replace("app/gunicorn.conf.py", last, f"{last}backlog = 64\n")
     project.replace("app/core/csp.py", '"""', '"""Ours. ')
+    project.replace("requirements.txt", "sqlparse==", "# Our own.\nsqlparse==")
     (project.path / ".github/dependabot.yml").unlink()
     commit(project, "Our own")
     before = project.run("git", "rev-parse", "HEAD^{tree}").stdout
@@ -92,6 +93,12 @@ def test_what_both_have_changed_is_a_conflict_that_git_shows(tmp_path, template)
     assert "CONFLICT (modify/delete): .github/dependabot.yml" in process.stdout
     assert "backlog = 64" in project.read("app/gunicorn.conf.py")
     assert '"""Ours. ' in project.read("app/core/csp.py")
+    # The locks are made anew from the template's side.
+    assert "CONFLICT (content): Merge conflict in requirements.txt" in process.stdout
+    (side,) = re.findall(r"`(git checkout --theirs) FILE`", PAGE.read_text())
+    project.run(*side.split(), "requirements.txt")
+    theirs = project.run("git", "show", "template:requirements.txt").stdout
+    assert project.read("requirements.txt") == theirs
     project.run("git", "merge", "--abort")
     assert project.run("git", "rev-parse", "HEAD^{tree}").stdout == before
 
