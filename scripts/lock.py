@@ -18,8 +18,9 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "templates" / "locks"
 OLDEST_PYTHON = {"5.2": "3.11", "6.1": "3.12"}
+OLDEST_PYTHON_OF_TASKS = "3.12"
 # The questions that decide which packages a project needs.
-LOCKED = ("django_version", "postgres_driver", "use_redis", "media_storage")
+LOCKED = ("django_version", "postgres_driver", "use_redis", "media_storage", "use_tasks")
 # Answers that need no package, and that no name of a lock has.
 NO_PACKAGE = (False, "volume")
 
@@ -91,6 +92,8 @@ def main() -> None:
                 )
             )
             oldest = OLDEST_PYTHON[answers["django_version"]]
+            if answers["use_tasks"]:
+                oldest = max(oldest, OLDEST_PYTHON_OF_TASKS)
             compile_lock(project / "requirements-build.in", LOCKS / "build.txt", oldest)
             compile_lock(project / "requirements.in", LOCKS / f"{name}.txt", oldest)
             compile_lock(project / "requirements-dev.in", LOCKS / f"{name}-dev.txt", oldest)

@@ -41,6 +41,8 @@ class MailServer:
         self.host, self.port, self.login = host, free_port(), login
         self.taken: list[email.message.EmailMessage] = []
         self.options = {}
+        # What it answers to each mail in place of taking it.
+        self.refuse = ""
         if certificate:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(certificate)
@@ -57,6 +59,8 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Store a mail with its recipients."""
+        if self.refuse:
+            return self.refuse
         message = message_from_bytes(envelope.content, policy=email.policy.default)
         message.recipients = envelope.rcpt_tos
         self.taken.append(message)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.queue.conftest import add_work
 from tests.support.project import Project
 from tests.support.store import Store
 from tests.support.swarm import Swarm, SwarmSite, site_ports
@@ -46,6 +47,7 @@ def development(tmp_path_factory) -> Iterator[Project]:
 def backup_of_development(development) -> str:
     """Add a swarm to the project; return the name of the backup that this makes."""
     answers = ("deployment=swarm", "media_storage=s3", "backup=continuous", "use_redis=true")
+    answers += ("use_tasks=true",)
     return re.search(r"Made backups/(\S+)", update(development, *answers).stdout)[1]
 
 
@@ -65,6 +67,7 @@ def site(development, backup_of_development, swarm, store, tmp_path_factory) -> 
     shutil.copy(store.authority, site.path / "ops/authority.pem")
     with open(site.path / "ops/Dockerfile", "a", encoding="utf-8") as dockerfile:
         dockerfile.write("COPY authority.pem /ops/\n")
+    add_work(site)
     # A version that fails is noticed in seconds.
     site.replace(
         "stack.yaml",

@@ -21,6 +21,10 @@ backup() {
   name=backups/$(date -u +%Y%m%dT%H%M%SZ)
   { [ ! -e "$name" ] && mv "$partial" "$name"; } || fail "No backup was made: is there a $name already?"
   echo "Made $name ($(du -sh "$name" | cut -f 1)). To restore it: make restore FILE=$name"
+{%- if cookiecutter.use_tasks %}
+  tasks="SELECT count(*) FROM django_ox_oxtask WHERE status IN ('READY', 'RUNNING')"
+  ! waiting=$(in_db psql -XAtq -U postgres -d "$database" -c "$tasks" < /dev/null 2> /dev/null) || echo "$waiting task(s) wait now."
+{%- endif %}
 }
 
 fill() { # ROLE OPTIONS_OF_GREP PATTERN -> restore the entries of the dump that grep selects

@@ -80,6 +80,9 @@ INSTALLED_APPS = [
     "core",
     "django.contrib.staticfiles",
     "axes",
+{%- if cookiecutter.use_tasks %}
+    "django_ox",
+{%- endif %}
 ]
 
 MIDDLEWARE = [
@@ -186,6 +189,23 @@ if env("REDIS_HOST", default=""):
             },
         }
     }
+{%- endif %}
+
+{%- if cookiecutter.use_tasks %}
+
+# Tasks wait in the database: docs/tasks.md. A task can have max_attempts, backoff and timeout of its own.
+TASKS = {
+    "default": {
+        "BACKEND": "core.queue.Backend",
+        "OPTIONS": {
+            "WORKER_CLASS": "core.queue.ListeningWorker",
+            "MAX_ATTEMPTS": 10,  # with delays of 5, 10, 20 and so on seconds: half an hour in all
+            "LOCK_TIMEOUT": 60,  # seconds until the task of a killed worker runs again
+            "TASK_TIMEOUT": 3600,  # seconds that an attempt may take
+            "SCHEDULES": {"prune": {"task": "core.tasks.prune", "cron": "@daily"}},
+        },
+    }
+}
 {%- endif %}
 
 AUTH_USER_MODEL = "core.User"
@@ -357,6 +377,9 @@ if email_url := env("EMAIL_URL", default=""):
         message = 'EMAIL_URL cannot be read: see "Send mail" in docs/development.md.'
         raise SystemExit(message) from None
 {%- if cookiecutter.django_version == "5.2" %}
+{%- if cookiecutter.use_tasks %}
+    EMAIL_BACKEND = "core.mail.QueueBackend"
+{%- endif %}
     EMAIL_HOST = mail["EMAIL_HOST"]
     EMAIL_TIMEOUT = 10  # seconds
     EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = mail["EMAIL_HOST_USER"], mail["EMAIL_HOST_PASSWORD"]
@@ -373,7 +396,12 @@ else:
     options |= {"username": mail["EMAIL_HOST_USER"], "password": mail["EMAIL_HOST_PASSWORD"]}
     options |= {"use_tls": "EMAIL_USE_TLS" in mail, "use_ssl": "EMAIL_USE_SSL" in mail}
     MAILERS = {
+{%- if cookiecutter.use_tasks %}
+        "default": {"BACKEND": "core.mail.QueueBackend", "OPTIONS": options},
+        "smtp": {"OPTIONS": options},
+{%- else %}
         "default": {"OPTIONS": options},
+{%- endif %}
         # A mail server that fails does not change the answer to a request that has failed.
         "errors": {"OPTIONS": options | {"fail_silently": True}},
     }
@@ -407,7 +435,16 @@ LOGGING = {
             "formatter": "json" if env("LOG_FORMAT", default="") == "json" else "text",
         },
 {%- if cookiecutter.django_version == "5.2" %}
+{%- if cookiecutter.use_tasks %}
+        # Not through the queue: the error may be that the database is away.
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "level": "ERROR",
+            "email_backend": "django.core.mail.backends.smtp.EmailBackend",
+        },
+{%- else %}
         "mail_admins": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR"},
+{%- endif %}
 {%- else %}
         "mail_admins": {
             "class": "django.utils.log.AdminEmailHandler",
@@ -422,6 +459,9 @@ LOGGING = {
         "django.server": {"propagate": True, "filters": ["pages"]},
         "gunicorn.access": {"propagate": True},
         "gunicorn.error": {"propagate": True},
+{%- if cookiecutter.use_tasks %}
+        "{{ "django_tasks" if cookiecutter.django_version == "5.2" else "django.tasks" }}": {"level": "WARNING"},  # the worker logs each task itself
+{%- endif %}
         # axes also logs each login that succeeds.
         "axes": {"level": "WARNING"},
     },
