@@ -206,10 +206,11 @@ def update(
 
 def join(project: Project, template: str, answers: str, version: str = OLDEST) -> str:
     """Give a project the branch that it lacks; return what the page's commands print."""
-    example, commands = commands_of(PAGE, "A project without the branch")
+    example, render, merge = commands_of(PAGE, "A project without the branch")
     assert example[0] == "default_context:" and "  deployment: compose" in example
     (project.path.parent / "answers.yaml").write_text(answers, encoding="utf-8")
-    return run_page(project, commands, {"gh:org/template": template, OLDEST: version}).stdout
+    replaced = {"gh:org/template": template, OLDEST: version}
+    return run_page(project, render + merge, replaced).stdout
 
 
 def newest_template(folder: Path) -> str:
