@@ -78,7 +78,6 @@ class Queue:
     def __init__(self, project: Project):
         self.project = project
 
-
     def python(self, code: str) -> str:
         """Run code in a container of app; return what it prints."""
         code = f"from core import work\nfrom django_ox.models import OxTask\n{code}"
@@ -144,7 +143,14 @@ def page_of_admin(shared):
         body = urllib.parse.urlencode(form | {"csrfmiddlewaretoken": token}).encode()
         return opener.open(site + path, body, timeout=30).read().decode()
 
-    make = ("python", "manage.py", "createsuperuser", "--noinput", "--username=ada", "--email=a@b.example")
+    make = (
+        "python",
+        "manage.py",
+        "createsuperuser",
+        "--noinput",
+        "--username=ada",
+        "--email=a@b.example",
+    )
     create = ["docker", "exec", "--env=DJANGO_SUPERUSER_PASSWORD=ada's own password"]
     create += [*shared.project.containers("app"), *make]
     shared.project.run(*create, check=False)

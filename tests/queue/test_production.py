@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.queue.conftest import Queue, make_queue
+from tests.queue.conftest import Queue, add_work, make_queue
 from tests.support.backups import backup, restore
 from tests.support.project import Project
 
@@ -70,7 +70,9 @@ def test_a_release_loses_and_doubles_no_task(queue):
     with Visitors(project) as visitors:
         # The task has a new name, under which the queue does not know it yet.
         project.replace("app/core/work.py", "def record(", "def noted(")
-        project.replace("app/core/work.py", "@task(takes_context", "record = noted\n\n\n@task(takes_context")
+        project.replace(
+            "app/core/work.py", "@task(takes_context", "record = noted\n\n\n@task(takes_context"
+        )
         printed = project.deploy().stdout
     assert printed.endswith("Released.\n")
     assert project.containers("worker") != old
@@ -85,7 +87,7 @@ def test_a_release_loses_and_doubles_no_task(queue):
 def test_a_task_that_the_code_does_not_have_waits_for_the_code_that_has_it(queue):
     code = "from django.db import connection\nfrom core.work import record\n"
     code += "name = record.enqueue('renamed').id\n"
-    code += "connection.cursor().execute(\"UPDATE django_ox_oxtask SET task_path ="
+    code += 'connection.cursor().execute("UPDATE django_ox_oxtask SET task_path ='
     code += " 'core.work.gone', run_after = now() + interval '2 s' WHERE id = %s\", [name])\n"
     code += "print(name)\n"
     name = queue.python(code)
@@ -94,7 +96,9 @@ def test_a_task_that_the_code_does_not_have_waits_for_the_code_that_has_it(queue
     queue.enqueue("record", "others go on")
     queue.wait_for("others go on")
     # As a release with the name does.
-    queue.project.sql(f"UPDATE django_ox_oxtask SET task_path = 'core.work.record' WHERE id = '{name}'")
+    queue.project.sql(
+        f"UPDATE django_ox_oxtask SET task_path = 'core.work.record' WHERE id = '{name}'"
+    )
     queue.wait_for("renamed")
 
 
@@ -128,3 +132,21 @@ def test_tasks_of_a_backup_run_again_after_a_restore_and_no_other_is_lost(queue)
     queue.wait_for("after it")
     assert sorted(queue.done()) == ["after it", "ended before the backup", "waits in the backup"]
     assert backup(project)
+
+
+@pytest.mark.long
+def test_an_upgrade_under_work_loses_no_task(make_stack):
+    answers = {"deployment": "compose", "postgres_version": "17", "use_tasks": True}
+    project = make_stack(**answers)
+    add_work(project)
+    project.to_production()
+    project.deploy()
+    project.sql("CREATE TABLE done (id serial, note text)")
+    queue = Queue(project)
+    queue.python("for n in range(300): work.record.enqueue(f'task {n}', 0.2)")
+    queue.wait_for("task 3")
+
+    project.run("make", "upgrade-postgres", "TO=18")
+
+    assert project.sql("SHOW server_version").startswith("18")
+    project.wait_until(lambda: len(set(queue.done())) == 300, 180)

@@ -95,21 +95,23 @@ def test_a_result_is_there_and_a_wrong_payload_is_refused_at_once(queue):
 
 
 def test_tasks_run_by_priority_and_at_their_time(queue):
-    queue.project.compose("pause", "worker")
+    queue.project.compose("stop", "worker")
     try:
         queue.python(
             "from django.utils import timezone\n"
             "from datetime import timedelta\n"
-            "later = timezone.now() + timedelta(seconds=5)\n"
-            "work.record.using(run_after=later, priority=100).enqueue('later')\n"
+            "later = timezone.now() + timedelta(seconds=4)\n"
+            "work.record.using(run_after=later, priority=-20).enqueue('later')\n"
             "work.record.using(priority=-10).enqueue('low')\n"
             "work.record.enqueue('middle')\n"
             "work.record.using(priority=10).enqueue('high')\n"
         )
     finally:
-        queue.project.compose("unpause", "worker")
+        queue.project.compose("start", "worker")
     queue.wait_for("later")
     assert [note for note in queue.done() if note != "a tick"] == ["high", "middle", "low", "later"]
+    early = "SELECT count(*) FROM django_ox_oxtask WHERE started_at < run_after"
+    assert queue.project.sql(early) == "0"
 
 
 def test_a_task_that_fails_is_tried_again_and_then_shown_in_the_admin(queue, page_of_admin):
@@ -157,7 +159,9 @@ def test_every_task_runs_though_the_worker_and_the_database_are_killed(queue):
 
 
 def test_two_workers_take_no_task_twice_and_a_schedule_is_kept_once(queue):
-    queue.project.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker=2", "worker")
+    queue.project.compose(
+        "up", "--detach", "--wait", "--no-recreate", "--scale", "worker=2", "worker"
+    )
     try:
         queue.forget()
         queue.python("for n in range(200): work.record.enqueue(f'task {n}', 0.02)")
@@ -210,7 +214,9 @@ def test_mail_is_sent_when_the_mail_server_is_back_and_refused_mail_is_given_up(
     mail_server.stop()
     try:
         send = "from django.core.mail import EmailMessage, EmailMultiAlternatives\n"
-        send += "m = EmailMultiAlternatives('Tea ☕', 'Plain', 'shop@shop.example', ['a@shop.example'],"
+        send += (
+            "m = EmailMultiAlternatives('Tea ☕', 'Plain', 'shop@shop.example', ['a@shop.example'],"
+        )
         send += " bcc=['b@shop.example'])\n"
         send += "m.attach_alternative('<b>Rich</b>', 'text/html')\n"
         send += "m.attach('leaves.bin', bytes(range(256)), 'application/octet-stream')\n"

@@ -24,7 +24,14 @@ WORDS = {
         *("continuous", "recovery_window"),
         *("max_slot_wal_keep_size", "backup_synchronous", "fetch_log"),
     ],
-    ("use_tasks", True): ["django_ox", "ox_worker", "watchfiles", "docs/tasks.md", "core/tasks.py", "core/mail.py"],
+    ("use_tasks", True): [
+        "django_ox",
+        "ox_worker",
+        "watchfiles",
+        "docs/tasks.md",
+        "core/tasks.py",
+        "core/mail.py",
+    ],
     ("ci", "github"): ["workflows/ci.yml", "dependabot.yml"],
     ("ci", "gitlab"): ["gitlab", "renovate.json"],
 }
