@@ -10,17 +10,17 @@ from cookiecutter.config import get_user_config
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jinja2 import FileSystemLoader
 
 from tests.render.test_any_answer import TEXT, TRAPS
-from tests.support.answers import ANSWERS, PRE_GEN, QUESTIONS
+from tests.support.answers import ANSWERS, DEFAULTS, PRE_GEN, QUESTIONS
 from tests.support.generate import generate
 from tests.support.project import ROOT, Project
 
 FILE = ".template.yaml"
-# Each with what it is sorted below, in YAML without quotes, and what ends a text in quotes.
+# What means something else in YAML without quotes, or ends a text in quotes.
 ODD = 'It\'s "5.2": #1, \\ %d & <b> 🎉 가게 {1} null'
 PUBLIC = [name for name in QUESTIONS if not name.startswith("_")]
 
@@ -36,7 +36,10 @@ def written(answers: dict) -> str:
     return environment.get_template(FILE).render(**context)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+# The second is in no text that YAML can hold.
+@example(answers=DEFAULTS | {"project_name": ODD, "description": ODD})
+@example(answers=DEFAULTS | {"project_name": "Shop", "description": "a\ufffeb"})
+@settings(max_examples=40, deadline=None, database=None)
 @given(
     st.fixed_dictionaries(
         {name: st.sampled_from(choices) for name, choices in ANSWERS.items()}
