@@ -22,8 +22,7 @@ backup() {
   { [ ! -e "$name" ] && mv "$partial" "$name"; } || fail "No backup was made: is there a $name already?"
   echo "Made $name ($(du -sh "$name" | cut -f 1)). To restore it: make restore FILE=$name"
 {%- if cookiecutter.use_tasks %}
-  tasks="SELECT count(*) FROM django_ox_oxtask WHERE status IN ('READY', 'RUNNING')"
-  ! waiting=$(in_db psql -XAtq -U postgres -d "$database" -c "$tasks" < /dev/null 2> /dev/null) || echo "$waiting task(s) wait now."
+  in_db psql -XAtq -U postgres -d "$database" -c "SELECT count(*) || ' task(s) wait now.' FROM django_ox_oxtask WHERE status IN ('READY', 'RUNNING')" < /dev/null 2> /dev/null || :
 {%- endif %}
 }
 

@@ -460,7 +460,10 @@ LOGGING = {
         "gunicorn.access": {"propagate": True},
         "gunicorn.error": {"propagate": True},
 {%- if cookiecutter.use_tasks %}
-        "{{ "django_tasks" if cookiecutter.django_version == "5.2" else "django.tasks" }}": {"level": "WARNING"},  # the worker logs each task itself
+        "{{ "django_tasks" if cookiecutter.django_version == "5.2" else "django.tasks" }}": {"level": "WARNING"},  # as django_ox
+{%- endif %}
+{%- if cookiecutter.use_tasks %}
+        "django_ox": {"handlers": ["mail_admins"] if email_url and not DEBUG else []},
 {%- endif %}
         # axes also logs each login that succeeds.
         "axes": {"level": "WARNING"},

@@ -26,9 +26,9 @@ def database_version() -> str | None:
 
 
 {% if cookiecutter.use_tasks %}def describe_tasks() -> str | None:
-    """Return how many tasks wait and have failed, and whether a worker runs. None as above."""
+    """Return how many tasks wait and have failed, and whether a worker runs; None as above."""
     try:
-        waiting = OxTask.objects.filter(status__in=["READY", "RUNNING"]).count()
+        waiting = OxTask.objects.filter(status="READY").count()
         failed = OxTask.objects.filter(status__in=["FAILED", "LOST"]).count()
         worker = ""
         if connection.vendor == "postgresql":
