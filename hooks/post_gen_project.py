@@ -5,6 +5,7 @@ Standard library only, no network, no Docker. Runs in the folder of the rendered
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -73,8 +74,24 @@ def closing_words(answers: dict) -> str:
     return "\n".join(lines)
 
 
+def update_words(answers: dict) -> str:
+    """Return which version of the template this is, and from which one it is an update."""
+    template = Path(".template.yaml").read_text(encoding="utf-8")
+    now = re.search("_made_by: '(.*)'", template)[1]
+    before = answers["_made_by"] or "an older version"
+    if now == before:
+        return f"Rendered with the template {now}, as before."
+    return f"Rendered with the template {now}, after {before}: CHANGELOG.md there says what to do."
+
+
 def main() -> str | None:
     """Return what went wrong, or None: if it is not None, Cookiecutter removes the project."""
+    # In a worktree, .git is a file. docs/updating.md renders there, and nothing runs there.
+    if Path(".git").is_file() and not Path(".env").exists():
+        make_executable()
+        remove_empty_folders()
+        print(update_words(ANSWERS))
+        return None
     problem = complete_env()
     if problem:
         return problem

@@ -52,6 +52,8 @@ def is_hidden(character: str) -> bool:
     emoji that is newer than this Python has the category Cn (unassigned) and is not hidden.
     """
     hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    # Two that are no characters, and that no YAML file may have.
+    hidden = hidden or character in "\ufffe\uffff"
     return hidden and character not in JOINERS
 
 
@@ -205,6 +207,19 @@ def combination_problems(answers: dict) -> list[str]:
     ]
 
 
+def lost_answers_problem(answers: dict) -> str | None:
+    """Return why the answers of a .template.yaml are refused, or None.
+
+    Cookiecutter reads such a file up to an answer that is not offered any more, and only warns.
+    """
+    if not answers["_made_by"] or answers["_complete"]:
+        return None
+    return (
+        "an answer in the configuration file is not offered any more, and those below it would be "
+        "lost: choose another in that file, as the warning above says"
+    )
+
+
 def problems(answers: dict[str, str]) -> list[str]:
     """Return every problem of the answers, one line each."""
     slug = answers["project_slug"]
@@ -217,6 +232,7 @@ def problems(answers: dict[str, str]) -> list[str]:
         slug_problem(slug),
         description_problem(answers["description"]),
         timezone_problem(answers["timezone"]),
+        lost_answers_problem(answers),
     ]
     return [problem for problem in found if problem] + combination_problems(answers)
 

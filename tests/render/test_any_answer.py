@@ -46,6 +46,7 @@ TRAPS = [
     *("a" * 64, "a" * 300, "é" * 300, '"' * 60, "x y " * 30, "", " ", "\t", " a", "a ", "a\u202eb"),
     *(
         "a\ufeffb",
+        "a\ufffeb",
         "a\u2028b",
         "<script>alert(1)</script>",
         "&amp;",

@@ -43,6 +43,8 @@ for name in ANSWERS:
 @pytest.mark.parametrize("answers", PAIRS, ids=name_of)
 def test_a_project_names_nothing_that_was_not_chosen(bake_once, answers):
     files = bake_once(**answers).files()
+    # The list of all answers, which the next update reads.
+    del files[".template.yaml"]
 
     text = "\n".join([*files, *(path.read_text().lower() for path in files.values())])
     for (question, answer), words in WORDS.items():

@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from tests.support.project import ROOT, Project
 
@@ -22,10 +23,30 @@ def test_all_pipelines_run_the_same_commands_on_the_same_project(bake):
         project = bake(ci=ci)
         assert commands_of(project, ci) == ["make env", "make lint", "make check", "make test"]
         # Except the pipelines, what names them, and the secrets in .env.
-        own = (".env", ".git", "renovate.json", "README.md", "docs/")
+        own = (".env", ".git", ".template.yaml", "renovate.json", "README.md", "docs/")
         files = project.files().items()
         contents.append({n: path.read_bytes() for n, path in files if not n.startswith(own)})
     assert contents[0] == contents[1]
+
+
+def test_all_pipelines_ask_for_known_vulnerabilities_once_a_week(bake_once):
+    workflow = yaml.safe_load(bake_once(ci="github").read(PIPELINES["github"]))
+    # YAML reads the key `on` as true.
+    (schedule,) = workflow[True]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", schedule["cron"])
+    (step,) = [step for step in workflow["jobs"]["ci"]["steps"] if "outdated" in str(step)]
+    assert step == {"if": "github.event_name == 'schedule'", "run": "make outdated"}
+
+    # GitLab keeps schedules outside of the file.
+    (line,) = [
+        line
+        for line in yaml.safe_load(bake_once(ci="gitlab").read(PIPELINES["gitlab"]))["ci"]["script"]
+        if "outdated" in line
+    ]
+    for source, expected in (("push", ""), ("schedule", "outdated\n")):
+        script = f"CI_PIPELINE_SOURCE={source}; make() {{ echo $1; }}; {line}"
+        printed = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True)
+        assert printed.stdout == expected
 
 
 @pytest.mark.stack

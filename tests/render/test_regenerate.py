@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from tests.support.answers import ANSWERS
 from tests.support.generate import generate
 from tests.support.project import ROOT, Project
+from tests.support.updating import newest_template
 
 # A commit of this repository from before production was added: projects were made from it.
 OLDER = "78aeb17"
@@ -138,20 +138,7 @@ def generate_in(folder: Path, *answers: str) -> Path:
 @pytest.fixture
 def template(tmp_path) -> Path:
     """A clone of this repository, with the files that are here now as its last commit."""
-    clone = tmp_path / "template"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    there = [name for name in listed.split("\0") if name and (ROOT / name).exists()]
-    for name in set(listed.split("\0")) - {""}:
-        (clone / name).unlink(missing_ok=True)
-    for name in there:
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, clone / name)
-    subprocess.run(["git", "add", "--all"], cwd=clone, check=True)
-    commit = ["git", *AUTHOR, "commit", "--quiet", "--allow-empty", "--message=now"]
-    subprocess.run(commit, cwd=clone, check=True)
-    return clone
+    return Path(newest_template(tmp_path).removeprefix("git+file://"))
 
 
 @pytest.mark.git

@@ -11,10 +11,12 @@ from pathlib import Path
 from tests.support.project import ROOT
 
 
-def generate(folder: Path, *answers: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+def generate(
+    folder: Path, *answers: str, env: dict[str, str] | None = None, template: str = str(ROOT)
+) -> tuple[int, str]:
     """Render the template into folder; return the exit status and what was printed."""
     process = subprocess.run(
-        ["cookiecutter", ROOT, "--no-input", "--output-dir", folder, *answers],
+        ["cookiecutter", template, "--no-input", "--output-dir", folder, *answers],
         capture_output=True,
         text=True,
         check=False,

@@ -35,10 +35,14 @@ class Store:
     @classmethod
     def on_bridge(cls, folder: Path) -> Self:
         """Return a store that containers reach: at the address of this machine on the bridge."""
+        return cls(folder, cls.address_on_bridge())
+
+    @staticmethod
+    def address_on_bridge() -> str:
+        """Return the address of this machine that containers reach."""
         template = "{{(index .IPAM.Config 0).Gateway}}"
         inspect = ["docker", "network", "inspect", "--format", template, "bridge"]
-        host = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-        return cls(folder, host)
+        return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
 
     def settings(self) -> dict[str, str]:
         """Return the settings of a project that uses the store, without the secret."""

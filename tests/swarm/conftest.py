@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.queue.conftest import add_work
-from tests.support.adding import add, clone, new_project, use
 from tests.support.project import Project
 from tests.support.store import Store
 from tests.support.swarm import Swarm, SwarmSite, site_ports
+from tests.support.updating import clone, new_project, update, use
 
 
 @pytest.fixture(scope="package")
@@ -48,7 +48,7 @@ def backup_of_development(development) -> str:
     """Add a swarm to the project; return the name of the backup that this makes."""
     answers = ("deployment=swarm", "media_storage=s3", "backup=continuous", "use_redis=true")
     answers += ("use_tasks=true",)
-    return re.search(r"Made backups/(\S+)", add(development, *answers).stdout)[1]
+    return re.search(r"Made backups/(\S+)", update(development, *answers).stdout)[1]
 
 
 @pytest.fixture(scope="package")

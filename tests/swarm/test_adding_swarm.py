@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.support.adding import assert_edits_are_there, holds_the_data
 from tests.support.swarm import unpack, uploaded
+from tests.support.updating import assert_edits_are_there, holds_the_data
 
 pytestmark = [pytest.mark.swarm, pytest.mark.git, pytest.mark.xdist_group("swarm")]
 
