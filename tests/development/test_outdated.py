@@ -102,6 +102,9 @@ def test_the_list_of_packages_is_that_of_the_production_image(stack):
     process = subprocess.run(
         ["sh", "-c", line[1]], cwd=stack.path, capture_output=True, text=True, check=False
     )
+    # The image has no name, and would stay.
+    image = stack.run("docker", "build", "--quiet", "--target", "build", ".").stdout.split()[-1]
+    stack.run("docker", "image", "rm", image)
     assert process.returncode == 0, process.stderr
     listed = json.loads(process.stdout)
 
