@@ -51,6 +51,8 @@ DJANGO_ON_THIS_PYTHON = [
     for version in CHOICES["django_version"]
     if version == "5.2" or sys.version_info >= (3, 12)
 ]
+# So does the queue of tasks.
+TASKS_ON_THIS_PYTHON = sys.version_info >= (3, 12)
 
 
 def name_of(answers: dict) -> str:
