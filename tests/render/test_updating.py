@@ -73,6 +73,53 @@ def test_a_project_of_the_oldest_version_gets_to_the_newest(tmp_path, template):
     assert (project.path / "compose.production.yaml").exists()
 
 
+def test_a_command_that_fails_ends_the_update_and_changes_nothing(tmp_path, project):
+    before = project.run("git", "rev-parse", "HEAD", "template").stdout
+
+    # As pasted into a shell, which goes on after a command that fails.
+    refused = update(project, "deployment=swarm", replaced=NO_ENGINE, check=False, shell="-c")
+
+    assert refused.returncode != 0 and "Not rendered: deployment 'swarm' needs" in refused.stdout
+    assert project.run("git", "rev-parse", "HEAD", "template").stdout == before
+    assert project.run("git", "status", "--porcelain").stdout == ""
+    again = update(project, "use_redis=true", replaced=NO_ENGINE, check=False, shell="-c")
+    assert again.returncode != 0 and "already exists" in again.stdout
+    (end,) = re.findall(r"`(git worktree remove --force \S+)`", PAGE.read_text())
+    project.run(*end.replace("shop", project.slug).split())
+    update(project, "use_redis=true", replaced=NO_ENGINE)
+    # The same again is no error.
+    update(project, replaced=NO_ENGINE)
+    assert "Our shop is open." in project.read("README.md")
+    assert (project.path / "docker/redis/start.sh").exists()
+
+
+def test_a_project_below_the_top_of_a_repository_is_refused(tmp_path, project):
+    project.run("rm", "-rf", ".git")
+    above = Project(project.path.parent)
+    (above.path / "top.txt").write_text("ours")
+    above.run("git", "init", "--quiet")
+    commit(above, "All")
+    above.run("git", "branch", "template")
+
+    refused = update(project, "use_redis=true", replaced=NO_ENGINE, check=False, shell="-c")
+
+    assert refused.returncode != 0 and "not a git repository" in refused.stdout
+    assert above.run("git", "status", "--porcelain").stdout == ""
+    assert (above.path / "top.txt").exists() and (project.path / ".env").exists()
+
+
+def test_a_hook_of_the_project_and_a_global_ignore_do_not_change_what_is_rendered(project):
+    hook = project.path / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    (project.path / ".git/info/exclude").write_text(".vscode/\n")
+
+    update(project, "use_redis=true", replaced=NO_ENGINE)
+
+    assert (project.path / ".vscode/launch.json").exists()
+    assert "Our shop is open." in project.read("README.md")
+
+
 def test_what_both_have_changed_is_a_conflict_that_git_shows(tmp_path, template):
     project = old_project(tmp_path, template)
     project.replace("app/gunicorn.conf.py", "10_000", "12_000")
@@ -125,7 +172,7 @@ def test_a_clone_updates_with_the_branch_of_the_others(tmp_path, project):
 
 def test_updates_can_be_picked_where_merges_are_squashed(project):
     words = "git merge template"
-    (pick,) = re.findall(r"write `(git .*)`\nin place of `git merge template`", PAGE.read_text())
+    (pick,) = re.findall(r"write `(git [^`]*)` in place of `git merge template`", PAGE.read_text())
     for answer in ("use_redis=true", "use_mailpit=true"):
         update(project, answer, replaced=NO_ENGINE | {words: pick})
         # A squashed merge has no second parent, and other ids.

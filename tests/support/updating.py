@@ -179,6 +179,7 @@ def run_page(
     commands: list[str],
     replaced: dict[str, str] | None = None,
     check: bool = True,
+    shell: str = "-ec",
 ) -> subprocess.CompletedProcess[str]:
     """Run commands of docs/updating.md as they stand there; replaced is what the page leaves open."""
     script = "\n".join(commands) + "\n"
@@ -188,7 +189,7 @@ def run_page(
     script = script.replace(".git/update/shop", f".git/update/{project.slug}")
     # Each test has copies of its own of the template and of what Cookiecutter was told last.
     script = f'cookiecutter() {{ HOME={project.path.parent} command cookiecutter "$@"; }}\n{script}'
-    return project.run("sh", "-ec", script, env=AUTHOR, check=check)
+    return project.run("sh", shell, script, env=AUTHOR, check=check)
 
 
 def update(
@@ -197,11 +198,13 @@ def update(
     template: str = str(ROOT),
     check: bool = True,
     replaced: dict[str, str] | None = None,
+    shell: str = "-ec",
 ) -> subprocess.CompletedProcess[str]:
     """Update a project, with these answers in place of its own."""
     (commands,) = commands_of(PAGE, "Update, or change an answer")
     source = " ".join([template, *answers])
-    return run_page(project, commands, {"gh:org/template": source} | (replaced or {}), check)
+    replaced = {"gh:org/template": source} | (replaced or {})
+    return run_page(project, commands, replaced, check, shell)
 
 
 def join(project: Project, template: str, answers: str, version: str = OLDEST) -> str:
