@@ -79,6 +79,7 @@ def test_an_upload_on_one_node_is_read_on_another(site):
     site.wait_until(another_has_read_it, 60)
 
 
+@pytest.mark.long
 def test_scaling_under_load_loses_no_request_and_spreads_over_the_nodes(site):
     for number in ("0", "100", "1000000000000", "two"):
         refused = site.run("make", "scale", f"N={number}", check=False)
