@@ -87,11 +87,14 @@ def test_a_release_loses_and_doubles_no_task(queue):
 
 
 def test_a_task_that_the_code_does_not_have_waits_for_the_code_that_has_it(queue):
-    code = "from django.db import connection\nfrom core.work import record\n"
-    code += "name = record.enqueue('renamed').id\n"
-    code += 'connection.cursor().execute("UPDATE django_ox_oxtask SET task_path ='
-    code += " 'core.work.gone', run_after = now() + interval '2 s' WHERE id = %s\", [name])\n"
-    code += "print(name)\n"
+    code = (
+        "from django.db import connection, transaction\n"
+        "with transaction.atomic():\n"
+        "    name = work.record.enqueue('renamed').id\n"
+        "    change = \"UPDATE django_ox_oxtask SET task_path = 'core.work.gone' WHERE id = %s\"\n"
+        "    connection.cursor().execute(change, [name])\n"
+        "print(name)\n"
+    )
     name = queue.python(code)
     row = f"SELECT status FROM django_ox_oxtask WHERE id = '{name}' AND attempts > 0"
     queue.project.wait_until(lambda: queue.project.sql(row) == "READY", 30)

@@ -181,7 +181,7 @@ def test_a_worker_that_was_paused_beyond_its_lease_records_nothing(queue):
     scale = ("up", "--detach", "--wait", "--no-recreate", "--scale")
     queue.project.compose(*scale, "worker=2", "worker")
     try:
-        queue.enqueue("record", "slow", 3)
+        queue.enqueue("record", "slow", 6)
         queue.project.wait_until(lambda: queue.task("record")["status"] == "RUNNING", 20)
         # It begins with the name of the host, which is the id of the container.
         old = queue.task("record")["locked_by"][:12]
