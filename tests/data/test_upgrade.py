@@ -63,7 +63,7 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     assert_nothing_is_left(project)
     # The programs of backup follow the server.
     assert "Made backups/" in project.run("make", "backup").stdout
-    assert project.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in project.deploy().stdout
     project.compose("down")
     project.up()
     assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before

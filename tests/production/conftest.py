@@ -14,7 +14,7 @@ def site(bake_once) -> Project:
     project.to_production(LOG_FORMAT="json")
     (project.path / "secrets" / "email_url").write_text("smtp://mail.example\n")
     try:
-        assert project.deploy().stdout.endswith("Released.\n")
+        assert "\nReleased. https://" in project.deploy().stdout
         yield project
     finally:
         project.remove_from_engine()

@@ -115,14 +115,14 @@ def test_production_is_added_and_data_moves_there_and_back(tmp_path, projects):
     site = clone(development, tmp_path / "server" / development.slug)
     site.to_production()
     projects.append(site)
-    assert site.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in site.deploy().stdout
     shutil.copytree(development.path / made, site.path / made)
     assert f"Restored {made}" in restore(site, made).stdout
     assert holds_the_data(site)
     owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
     assert site.admin_sql(owners) == "django"
     assert uploaded(site, "photo.txt")["text"] == "an upload"
-    assert site.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in site.deploy().stdout
     assert development.get("/uploaded?name=photo.txt")[0] == 200
 
     # A developer without production looks at its data.

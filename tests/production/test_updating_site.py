@@ -90,7 +90,7 @@ def test_a_site_is_updated_while_it_runs(tmp_path, template, projects):
     site = clone(project, tmp_path / "server" / project.slug)
     projects.append(site)
     site.to_production()
-    assert site.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in site.deploy().stdout
     site.exec("app", "python", "manage.py", "shell", "-c", WRITE)
     assert holds_the_data(site)
 
@@ -98,7 +98,7 @@ def test_a_site_is_updated_while_it_runs(tmp_path, template, projects):
     update(project, template=template, replaced=OF_OLDEST)
     for line in steps("production"):
         printed = site.run("sh", "-ec", line).stdout
-    assert printed.endswith("Released.\n")
+    assert "\nReleased. https://" in printed
 
     assert holds_the_data(site)
     assert site.status_over_https("/") == 200

@@ -66,7 +66,7 @@ class Visitors:
 
 def test_a_release_loses_and_doubles_no_task(queue):
     project = queue.project
-    assert queue.first_release.endswith("Released.\n")
+    assert "\nReleased. https://" in queue.first_release
     old = project.containers("worker")
     queue.enqueue("record", "before", 4)
     with Visitors(project) as visitors:
@@ -76,7 +76,7 @@ def test_a_release_loses_and_doubles_no_task(queue):
             "app/core/work.py", "@task(takes_context", "record = noted\n\n\n@task(takes_context"
         )
         printed = project.deploy().stdout
-    assert printed.endswith("Released.\n")
+    assert "\nReleased. https://" in printed
     assert project.containers("worker") != old
     queue.wait_for("before", *visitors.names)
     assert len(queue.done()) == len(set(queue.done())) == len(visitors.names) + 1

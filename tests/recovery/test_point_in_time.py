@@ -29,7 +29,7 @@ def site(bake_once, store) -> Project:
     project.add_views()
     project.to_production()
     try:
-        assert project.deploy().stdout.endswith("Released.\n")
+        assert "\nReleased. https://" in project.deploy().stdout
         project.sql("CREATE TABLE written (id integer PRIMARY KEY, at timestamptz DEFAULT now())")
         wait_for_health(project)
         yield project
@@ -519,11 +519,11 @@ def test_a_server_whose_data_is_put_back_begins_a_new_history(site):
 @pytest.mark.long
 def test_waiting_for_the_archive_can_be_switched_off_while_wal_cannot_run(site):
     site.replace(".env", "BACKUP_SYNCHRONOUS=false", "BACKUP_SYNCHRONOUS=true")
-    assert site.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in site.deploy().stdout
     assert site.sql("SHOW synchronous_standby_names") == "wal"
     site.compose("kill", "wal")
     site.replace(".env", "BACKUP_SYNCHRONOUS=true", "BACKUP_SYNCHRONOUS=false")
-    assert site.deploy().stdout.endswith("Released.\n")
+    assert "\nReleased. https://" in site.deploy().stdout
     assert site.sql("SHOW synchronous_standby_names") == ""
 
 

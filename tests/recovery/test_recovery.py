@@ -51,7 +51,7 @@ def site(bake_once, store, monitor, mail_server) -> Iterator[Project]:
     (project.path / "secrets/backup_secret_key").write_text(f"{store.secret}\n")
     shutil.copy(store.authority, project.path / "authority.pem")
     try:
-        assert project.deploy().stdout.endswith("Released.\n")
+        assert "\nReleased. https://" in project.deploy().stdout
         yield project
     finally:
         project.remove_from_engine()
@@ -230,7 +230,7 @@ def test_a_store_that_is_away_or_hangs_keeps_nobody_from_a_backup(
         process = site.run("make", "backups", check=False)
         assert process.returncode != 0 and name in process.stdout
         assert "Off-site: the copies cannot be listed: " in process.stdout
-        assert site.deploy().stdout.endswith("Released.\n")
+        assert "\nReleased. https://" in site.deploy().stdout
         site.wait_until(note.exists, 90)
         site.wait_until(lambda: [text for path, text in monitor.asked if path == "/id/fail"])
         assert mail_server.take() == []

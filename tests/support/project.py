@@ -17,6 +17,8 @@ from tests.support.embedded_postgres import free_port
 from tests.support.processes import InTerminal, Running, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+# What `make deploy` runs, in a project for one host.
+DEPLOY = (sys.executable, "-B", "-m", "ops.host", "deploy")
 
 # Added to the URLs of a project: pages that are slow, that read or write a row, and that receive a
 # body.
@@ -268,7 +270,9 @@ class Project:
 
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Release the project, after to_production."""
-        return self.run("sh", "scripts/deploy.sh", check=check, env=environment)
+        script = "scripts/deploy.sh"
+        command = ("sh", script) if (self.path / script).exists() else DEPLOY
+        return self.run(*command, check=check, env=environment)
 
     def trusting(self) -> ssl.SSLContext:
         """Return a TLS context that trusts Caddy's own authority."""
