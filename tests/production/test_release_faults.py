@@ -132,6 +132,9 @@ def test_a_setting_that_db_does_not_start_with_is_taken_back(site):
     assert "db has its old settings again." in process.stdout
     assert process.stdout.strip().endswith("db-1 does not become healthy, see above")
     site.wait_until(lambda: site.status_over_https("/read") == 200)
+    # The next release takes it for a container of this folder.
+    label = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}'
+    assert site.inspect("db", label) == [str(site.path)]
 
     # A plain `up` takes the site down with it. A release that has the right settings again repairs that.
     site.compose("up", "--detach", "--no-deps", "db")
