@@ -162,15 +162,6 @@ def test_without_wait_for_db_a_failed_migration_stops_the_start_and_shows_why(ma
     assert project.inspect("app", "{{.State.Status}}") == ["created"]
 
 
-def test_a_checkout_with_crlf_and_without_execute_bits_comes_up(make_stack):
-    project = make_stack()
-    script = project.path / "docker/app/entrypoint.sh"
-    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
-    script.chmod(0o644)
-    project.up()
-    assert project.status("/") == 200
-
-
 def test_one_off_commands_run_with_and_without_the_database(make_stack):
     project = make_stack()
     project.compose("build")
