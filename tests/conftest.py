@@ -199,19 +199,6 @@ def store(tmp_path_factory) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def module_stack(bake_once) -> Iterator[Project]:
-    """A running default project that the tests of a file share; each restores what it changes."""
-    project = bake_once(project_slug=Project.unused_slug())
-    project.choose_port()
-    project.add_views()
-    try:
-        project.up()
-        yield project
-    finally:
-        project.remove_from_engine()
-
-
-@pytest.fixture(scope="module")
 def module_site(bake_once) -> Iterator[Project]:
     """A project in production that the tests of a file share; each restores what it changes."""
     project = bake_once(project_slug=Project.unused_slug(), deployment="compose", ci="none")

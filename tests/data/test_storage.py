@@ -40,21 +40,6 @@ def test_uploads_are_kept_and_writable_in_production(project):
     assert project.compose(*run, read).stdout.splitlines()[-1] == "hello"
 
 
-@pytest.mark.xdist_group("storage")
-def test_uploads_are_in_the_project_folder_in_development(module_stack):
-    project = module_stack
-    save = (
-        "from django.core.files.base import ContentFile;"
-        "from django.core.files.storage import default_storage as storage;"
-        "print(storage.save('upload.txt', ContentFile(b'hello')))"
-    )
-    project.exec("app", "python", "manage.py", "shell", "-c", save)
-    assert project.read("media/upload.txt") == "hello"
-    assert project.get("/media/upload.txt") == (200, "hello")
-    assert project.run("git", "init", "--quiet")
-    assert "upload.txt" not in project.run("git", "status", "--short", "media").stdout
-
-
 @pytest.mark.xdist_group("data")
 def test_two_servers_never_run_on_the_same_data_in_production(project):
     process = project.compose("run", "--rm", "--no-deps", "db", check=False)
