@@ -88,6 +88,22 @@ def restoring(project: Project) -> list[str]:
 
 
 @GROUP
+def test_uploads_are_in_the_project_folder(project):
+    save = (
+        "from django.core.files.base import ContentFile;"
+        "from django.core.files.storage import default_storage as storage;"
+        "print(storage.save('saved.txt', ContentFile(b'hello')))"
+    )
+    project.exec("app", "python", "manage.py", "shell", "-c", save)
+    assert project.read("media/saved.txt") == "hello"
+    assert project.get("/media/saved.txt") == (200, "hello")
+    assert project.run("git", "init", "--quiet")
+    assert "saved.txt" not in project.run("git", "status", "--short", "media").stdout
+    shutil.rmtree(project.path / ".git")
+    (project.path / "media/saved.txt").unlink()
+
+
+@GROUP
 def test_a_backup_brings_rows_and_uploads_back_and_what_was_replaced_stays(project):
     project.sql("INSERT INTO written VALUES (1), (2)")
     name = backup(project)

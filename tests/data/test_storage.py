@@ -30,33 +30,18 @@ def test_tmpfs_loses_the_rows_and_compose_yaml_says_so(start_stack):
     assert project.sql("SELECT to_regclass('gone') IS NULL") == "t"
 
 
-def test_uploads_are_kept_and_writable_in_production(make_stack):
-    project = make_stack(deployment="compose")
-    compose = ("-f", "compose.yaml")
-    run = (*compose, "run", "--rm", "-T", "--no-deps", "app", "sh", "-c")
-    project.compose(*compose, "build")
-    project.compose(*run, "id -u; echo hello > $MEDIA_ROOT/upload")
-    project.compose(*compose, "down")
-    assert project.compose(*run, "cat $MEDIA_ROOT/upload").stdout.splitlines()[-1] == "hello"
+@pytest.mark.xdist_group("data")
+def test_uploads_are_kept_and_writable_in_production(project):
+    run = ("run", "--rm", "-T", "--no-deps", "app", "sh", "-c")
+    wrote = project.compose(*run, "echo hello > $MEDIA_ROOT/upload; id -u").stdout
+    assert wrote.splitlines()[-1] == "10001"
+    # Another container.
+    read = "cat $MEDIA_ROOT/upload; rm $MEDIA_ROOT/upload"
+    assert project.compose(*run, read).stdout.splitlines()[-1] == "hello"
 
 
-@pytest.mark.xdist_group("storage")
-def test_uploads_are_in_the_project_folder_in_development(module_stack):
-    project = module_stack
-    save = (
-        "from django.core.files.base import ContentFile;"
-        "from django.core.files.storage import default_storage as storage;"
-        "print(storage.save('upload.txt', ContentFile(b'hello')))"
-    )
-    project.exec("app", "python", "manage.py", "shell", "-c", save)
-    assert project.read("media/upload.txt") == "hello"
-    assert project.get("/media/upload.txt") == (200, "hello")
-    assert project.run("git", "init", "--quiet")
-    assert "upload.txt" not in project.run("git", "status", "--short", "media").stdout
-
-
-def test_two_servers_never_run_on_the_same_data_in_production(make_site):
-    project = make_site(ci="none")
+@pytest.mark.xdist_group("data")
+def test_two_servers_never_run_on_the_same_data_in_production(project):
     process = project.compose("run", "--rm", "--no-deps", "db", check=False)
     assert process.returncode != 0
     assert "Another container runs a server on this data" in process.stdout

@@ -42,7 +42,7 @@ def assert_nothing_is_left(project: Project) -> None:
 
 
 def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
-    project = make_site(postgres_version="15")
+    project = make_site(postgres_version="15", use_redis=True)
     project.admin_sql(MORE_ROLES + RICH)
     project.admin_sql(
         "ALTER ROLE django CONNECTION LIMIT 77; ALTER ROLE reader SET work_mem = '7MB'"
@@ -62,7 +62,7 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     assert project.setting("LIVE_DATA") == "db_data_18"
     assert_nothing_is_left(project)
     # The programs of backup follow the server.
-    assert "Made backups/" in project.run("make", "backup").stdout
+    assert "-pg18" in project.run("make", "backup").stdout
     assert "\nReleased. https://" in project.deploy().stdout
     project.compose("down")
     project.up()

@@ -164,6 +164,8 @@ class Site:
         """Return a command that runs Python in the project, and its environment."""
         environment |= {"PYTHONPATH": str(self.packages), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
         if not self.image:
+            # The next process does not compile all packages again.
+            environment["PYTHONDONTWRITEBYTECODE"] = ""
             # -S: without the packages of the environment that runs the tests.
             return [sys.executable, "-S", *words], environment
         self.names.append(f"test_csp_{secrets.token_hex(4)}")

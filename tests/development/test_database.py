@@ -34,18 +34,6 @@ def test_the_application_owns_its_database_and_is_no_superuser(stack):
         assert process.returncode != 0 and "password" in process.stdout
 
 
-@pytest.mark.parametrize("umask", ["027", "077"])
-def test_a_checkout_that_only_its_owner_can_read_comes_up(make_stack, umask):
-    project = make_stack()
-    for path in [project.path, *project.path.rglob("*")]:
-        path.chmod(path.stat().st_mode & ~int(umask, 8))
-    project.up()
-    assert project.status("/") == 200
-    # The production image runs as another user than the one who owns the files.
-    project.run("make", "build")
-    project.run("make", "check")
-
-
 def test_exported_variables_reach_the_database_and_the_application(make_stack):
     project = make_stack()
     exported = {"POSTGRES_DB": "exported", "POSTGRES_USER": "somebody", "POSTGRES_PASSWORD": "else"}

@@ -14,10 +14,11 @@ HOME, ELSEWHERE = "203.0.113.7", "198.51.100.8"
 
 
 # A fast hash: the tests try many passwords.
-@override_settings(
-    FORWARDED_ALLOW_IPS=["*"],
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-)
+FAST = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
+
+
+@FAST
+@override_settings(FORWARDED_ALLOW_IPS=["*"])
 class LimitTests(TestCase):
     def setUp(self):
         # The log lines of these tests would fill the output.
@@ -88,6 +89,7 @@ class LimitTests(TestCase):
         self.assertEqual(request.session["_auth_user_backend"], "config.logins.LimitedBackend")
 
 
+@FAST
 class UnlimitedTests(TestCase):
     def test_the_test_client_can_log_in(self):
         user = User.objects.create_user("ada", password="correct horse")

@@ -113,6 +113,7 @@ def test_the_access_log_has_the_client_and_trusts_only_the_proxy(
                 assert [line.split()[2] for line in lines] == [logged]
 
 
+@pytest.mark.xdist_group("gunicorn")
 @pytest.mark.postgres
 def test_every_line_is_json_and_has_the_parts_of_a_request(serve):
     nasty = 'a "quoted" \\ back\tslash'

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -23,6 +24,13 @@ MIGRATION = "app/core/migrations/0002_test.py"
 def site(module_site) -> Project:
     """One site that every test of this file releases again."""
     return module_site
+
+
+def status(url: str) -> int:
+    """Return the status of a page, 0 without an answer."""
+    with suppress(OSError), urllib.request.urlopen(url) as response:
+        return response.status
+    return 0
 
 
 def refused(site: Project, **environment: str) -> str:
@@ -208,7 +216,7 @@ def test_an_image_that_was_built_elsewhere_is_released_without_a_build(site):
     try:
         page = "app/core/templates/core/home.html"
         site.replace(page, ">Admin<", ">The back office<")
-        site.wait_until(lambda: "Server" in site.run("docker", "logs", name).stdout)
+        site.wait_until(lambda: status(f"http://127.0.0.1:{port}/v2/") == 200)
         site.run("make", "push", env={"IMAGE": f"{image}:1.1"})
         site.replace(page, ">The back office<", ">Admin<")
         for suffix in ("", "-backup", "-caddy"):

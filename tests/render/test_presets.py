@@ -8,6 +8,7 @@ import yaml
 
 from tests.support.answers import ANSWERS, DEFAULTS, PRESETS, answers_of
 from tests.support.generate import generate
+from tests.support.production import assert_lean
 from tests.support.project import Project
 
 
@@ -45,6 +46,7 @@ def test_every_preset_comes_up_and_passes_its_tests(tmp_path, preset):
             project.to_production()
             project.deploy()
             assert project.request("/").status == 200
+            assert_lean(project, answers_of(preset)["postgres_driver"])
         elif answers_of(preset)["base_image"] == "alpine":
             # The production stage, which `up` does not build.
             project.run("make", "build")

@@ -227,14 +227,25 @@ def test_a_template_at_a_relative_path_leaves_no_empty_folder(tmp_path):
 
 
 @pytest.mark.stack
-def test_a_project_made_without_hooks_starts_after_make_env(tmp_path):
+def test_a_project_made_without_hooks_starts_after_make_env_whatever_the_checkout_made_of_it(
+    tmp_path,
+):
     slug = Project.unused_slug()
     assert generate(tmp_path, "--accept-hooks=no", f"project_slug={slug}")[0] == 0
     project = Project(tmp_path / slug)
+    # Only its owner can read it, and its script has CRLF and no execute bit.
+    for path in [project.path, *project.path.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o077)
+    script = project.path / "docker/app/entrypoint.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    script.chmod(0o600)
     try:
         project.run("make", "env")
         project.choose_port()
         project.up()
         assert project.status("/") == 200
+        # The production image runs as another user than the one who owns the files.
+        project.run("make", "build")
+        project.run("make", "check")
     finally:
         project.remove_from_engine()

@@ -10,12 +10,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("outages")]
 
 
 @pytest.fixture
-def project(module_stack):
+def project(stack):
     """The shared stack; no outage may make the engine restart a container."""
-    before = module_stack.restarts()
-    yield module_stack
-    assert module_stack.restarts() == before
-    module_stack.wait_until(lambda: module_stack.status("/health/ready") == 200)
+    before = stack.restarts()
+    yield stack
+    assert stack.restarts() == before
+    stack.wait_until(lambda: stack.status("/health/ready") == 200)
 
 
 def test_the_site_recovers_when_the_database_stops_and_starts(project):

@@ -2,14 +2,14 @@
 
 import pytest
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("start_failures")]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("outages")]
 
 
 @pytest.fixture
-def project(module_stack):
+def project(stack):
     """The shared stack, running."""
-    module_stack.up()
-    return module_stack
+    stack.up()
+    return stack
 
 
 def test_a_changed_password_is_one_line_and_keeps_the_data(project):
