@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ MIGRATION = """from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [("core", "0001_initial")]
-    operations = [migrations.RunSQL("SELECT pg_advisory_xact_lock(1)")]
+    operations = [migrations.RunSQL("SET lock_timeout = 0; SELECT pg_advisory_xact_lock(1)")]
 """
 
 
@@ -284,7 +285,9 @@ def test_a_release_that_is_killed_blocks_nobody_and_older_code_is_refused(site):
 
 
 def test_the_lock_of_a_lost_manager_is_named(site):
-    labels = ("--label=owner=other:/srv", "--label=command=deploy")
+    # Of one with the same name and the same path.
+    folder = f"{socket.gethostname()}:{site.path}"
+    labels = (f"--label=owner={folder}", f"--label=folder={folder}", "--label=command=deploy")
     site.swarm.docker("config", "create", *labels, "site_release", "/etc/hosts")
     try:
         refused = site.deploy(check=False)
@@ -292,9 +295,35 @@ def test_the_lock_of_a_lost_manager_is_named(site):
     finally:
         site.swarm.docker("config", "rm", "site_release")
     assert refused.returncode == 1
-    assert "make deploy is running, in other:/srv since " in last_line(refused)
+    assert f"make deploy is running, in {folder} since " in last_line(refused)
     assert last_line(refused).endswith("If it was killed: docker config rm site_release")
-    assert "\nmake deploy is running, in other:/srv since " in shown
+    assert f"\nmake deploy is running, in {folder} since " in shown
+
+
+@pytest.mark.long
+def test_migrations_on_a_node_that_is_lost_end_the_release_and_the_next_one_works(site):
+    lock = "SELECT pg_advisory_lock(1), pg_sleep(600)"
+    site.in_background(lock)
+    migration = site.path / "app/core/migrations/0002_locked.py"
+    migration.write_text(MIGRATION)
+    job = "      mode: replicated-job\n"
+    there = f"{job}      placement:\n        constraints: [node.hostname == node3]\n"
+    site.replace("stack.yaml", job, there)
+    try:
+        releasing = site.start("sh", "scripts/deploy.sh", env={})
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        site.wait_until(lambda: site.sql(waiting) or not running(releasing), 120)
+        with site.swarm.cut_off("node3"):
+            assert releasing.end(180) == 1
+        assert "site_migrate ran on node3, which is down.\n" in releasing.printed()
+        assert "migrate failed, see above; the old containers stay." in releasing.printed()
+    finally:
+        site.replace("stack.yaml", there, job)
+        migration.unlink()
+        site.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{lock}'")
+    site.swarm.wait_for_status("node3", "Ready")
+    assert site.deploy(ALLOW_NEWER_DATABASE="1").stdout.endswith("Released.\n")
+    site.sql("DELETE FROM django_migrations WHERE name = '0002_locked'")
 
 
 def backups(site) -> set[str]:
