@@ -77,6 +77,9 @@ def test_the_deploy_check_passes(site):
 def test_an_unknown_host_name_is_refused(site):
     assert site.request("/", Host="evil.example").status == 421
     assert plain(site, "/", Host="evil.example").status == 421
+    # A link in a mail would lead there.
+    assert site.request("/", Host="localhost:9999").status == 421
+    assert site.request("/", Host="localhost").status == 200
     # Caddy sets this header itself, whatever the client sends.
     answer = site.request("/admin/login/", X_Forwarded_Host="evil.example")
     assert answer.status == 200 and "evil" not in answer.text
