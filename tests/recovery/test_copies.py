@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +75,12 @@ class Server:
         """Run a module of the package: run("ops.offsite", "copies")."""
         command = self.command("python3", "-m", *words, **options)
         process = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert not check or process.returncode == 0, process.stdout
         assert "Traceback" not in process.stdout, process.stdout
