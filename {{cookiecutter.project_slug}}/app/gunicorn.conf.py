@@ -7,6 +7,12 @@ bind = "0.0.0.0:8000"
 # Each worker is a process. With two, one serves while the other restarts.
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 threads = int(os.environ.get("GUNICORN_THREADS") or 4)
+{%- if cookiecutter.deployment != "none" %}
+# nginx keeps its connections, and closes them first: see keepalive_timeout in ops/nginx.conf.
+keepalive = 75
+# Requests in flight may finish; GRACE_PERIOD is also when the engine kills what takes longer.
+graceful_timeout = int(os.environ.get("GRACE_PERIOD") or 60)
+{%- endif %}
 # A heartbeat file on a disk can block a worker for seconds; /dev/shm is memory.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 # Restarts limit memory leaks. With the jitter, workers do not restart at the same time.
