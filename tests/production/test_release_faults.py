@@ -201,11 +201,11 @@ def test_proxies_of_the_client_are_not_in_the_way_of_visitors(site, tmp_path):
     proxy = f"http://127.0.0.1:{free_port()}"
     config = {"proxies": {"default": {"httpProxy": proxy, "httpsProxy": proxy}}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    site.replace(".env", "CADDY_MEMORY=1g", "CADDY_MEMORY=960m")
+    site.replace(".env", "NGINX_MEMORY=1g", "NGINX_MEMORY=960m")
     site.deploy(DOCKER_CONFIG=str(tmp_path))
-    assert any(proxy in one for one in site.inspect("caddy", "{{.Config.Env}}"))
+    assert any(proxy in one for one in site.inspect("nginx", "{{.Config.Env}}"))
     assert site.request("/read").status == 200
-    assert site.inspect("caddy", "{{.State.Health.Status}}") == ["healthy"]
+    assert site.inspect("nginx", "{{.State.Health.Status}}") == ["healthy"]
 
 
 def test_an_image_that_was_built_elsewhere_is_released_without_a_build(site):
@@ -219,7 +219,7 @@ def test_an_image_that_was_built_elsewhere_is_released_without_a_build(site):
         site.wait_until(lambda: status(f"http://127.0.0.1:{port}/v2/") == 200)
         site.run("make", "push", env={"IMAGE": f"{image}:1.1"})
         site.replace(page, ">The back office<", ">Admin<")
-        for suffix in ("", "-backup", "-caddy"):
+        for suffix in ("", "-backup"):
             site.run("docker", "image", "rm", f"{image}{suffix}:1.1")
         site.compose("build")
 

@@ -4,7 +4,7 @@ import http.client
 
 from tests.support.project import Project
 
-SERVICES = ("caddy", "app", "db", "redis", "backup", "drill")
+SERVICES = ("nginx", "certificates", "app", "db", "redis", "backup", "drill")
 
 
 def plain(project: Project, path: str, **headers: str) -> http.client.HTTPResponse:

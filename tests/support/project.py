@@ -62,7 +62,12 @@ def receive(request):
     return HttpResponse(len(request.read()))
 
 
+def address(request):
+    return HttpResponse(request.build_absolute_uri())
+
+
 urlpatterns += [
+    path("address", address),
     path("read", read),
     path("receive", receive),
     path("slow", slow),
@@ -81,7 +86,7 @@ class Project:
         self.port: int | None = None
         # The Compose names that it has had: production and development have different ones.
         self.stacks: set[str] = set()
-        # The certificate of Caddy's authority, from the last look into its container.
+        # The certificate of the site, from the last look into the container of nginx.
         self.authority = ""
 
     @staticmethod
@@ -275,9 +280,9 @@ class Project:
         return self.run(*command, check=check, env=environment)
 
     def trusting(self) -> ssl.SSLContext:
-        """Return a TLS context that trusts Caddy's own authority."""
-        certificate = "/data/caddy/pki/authorities/local/root.crt"
-        self.authority = self.exec("caddy", "cat", certificate).stdout
+        """Return a TLS context that trusts the certificate that the site has signed itself."""
+        read = ("openssl", "x509", "-in", "/certificates/localhost.pem")
+        self.authority = self.exec("nginx", *read).stdout
         return ssl.create_default_context(cadata=self.authority)
 
     def request(
@@ -295,7 +300,7 @@ class Project:
         except ssl.SSLCertVerificationError:
             if not known:
                 raise
-            # A new volume has a new authority.
+            # A new volume has a new certificate.
             self.authority = ""
             return self.request(path, method, body, **headers)
         connection.request(method, path, body, headers)

@@ -1,6 +1,7 @@
 """How gunicorn serves the project; it reads this file by itself from the working directory."""
 
-import os
+import os{% if cookiecutter.deployment == "compose" %}
+from pathlib import Path{% endif %}
 
 # gunicorn listens on all addresses of the container. The Compose files say which port is published.
 bind = "0.0.0.0:8000"
@@ -27,4 +28,12 @@ preload_app = True
 {%- if cookiecutter.postgres_driver == "psycopg" %}
 # The threads of a process share a pool of connections; see DATABASES in the settings.
 raw_env = [f"POSTGRES_POOL_SIZE={threads}"]
+{%- endif %}
+{%- if cookiecutter.deployment == "compose" %}
+
+
+def on_starting(_server):
+    """Remove the files of forms that a killed container left."""
+    for left in Path("/var/tmp").glob("*.upload*"):  # noqa: S108
+        left.unlink()
 {%- endif %}
