@@ -136,7 +136,7 @@ def elsewhere(site) -> str:
 
 
 @pytest.mark.parametrize(
-    ("kind", "clients", "held"), [("streams", 2, 2), ("readers", 500, 100), ("hellos", 500, 100)]
+    ("kind", "clients", "held"), [("streams", 10, 10), ("readers", 500, 100), ("hellos", 500, 100)]
 )
 def test_clients_that_hold_what_they_get_take_nothing_from_others(
     site, elsewhere, kind, clients, held

@@ -1,6 +1,6 @@
 """Clients that hold on to what a front has, and read nothing: an attack from one address.
 
-    python holding.py streams HOST PORT 2 60 /page   # HTTP/2 connections that give no room for answers
+    python holding.py streams HOST PORT 10 60 /page  # HTTP/2 connections that give no room for answers
     python holding.py readers HOST PORT 500 60 /page  # HTTP/1.1 clients that read a byte every five seconds
     python holding.py hellos HOST PORT 4000 60        # connections that begin a TLS handshake
 
@@ -17,7 +17,8 @@ import time
 from collections import Counter
 
 # RFC 9113
-STREAMS = 250
+# Of each connection: fewer than servers allow.
+STREAMS = 60
 HEADERS, RST_STREAM, SETTINGS, GOAWAY = 1, 3, 4, 7
 INITIAL_WINDOW_SIZE = 4
 KINDS = {HEADERS: "answers", RST_STREAM: "resets", GOAWAY: "goaways"}
