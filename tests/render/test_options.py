@@ -15,10 +15,10 @@ WORDS = {
     ("base_image", "slim"): ["slim-trixie", "useradd"],
     ("media_storage", "volume"): ["/srv/media"],
     ("media_storage", "s3"): ["boto3", "s3_bucket", "docs/uploads.md"],
-    ("deployment", "compose"): ["compose.production.yaml", "caddy-config"],
+    ("deployment", "compose"): ["compose.production.yaml"],
     ("deployment", "swarm"): ["stack.yaml", "swarm", "make scale", "make rollback", "overlay"],
     # Of both.
-    ("deployment", ("compose", "swarm")): ["caddy", "nginx", "make deploy", "make secrets"],
+    ("deployment", ("compose", "swarm")): ["certbot", "nginx", "make deploy", "make secrets"],
     ("backup", "continuous"): [
         *("ops/wal.py", "ops/moment.py", "ops/archive.py", "ops/offsite_log.py", "restore-to"),
         *("continuous", "recovery_window"),
