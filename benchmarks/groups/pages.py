@@ -46,5 +46,5 @@ def measure(group: Group, folder: Path) -> None:
         columns = [list(column) for column in zip(*taken, strict=True)]
         samples = dict(zip([OURS, *others], columns, strict=True))
         url = f"https://localhost:{project.port}/read"
-        samples[f"{OURS} over HTTPS, behind Caddy"] = [requests_per_second(url, project.trusting())]
+        samples[f"{OURS} over HTTPS, behind nginx"] = [requests_per_second(url, project.trusting())]
         group.add("pages that read a row, per second", "", samples, more_is_better=True)

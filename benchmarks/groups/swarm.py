@@ -25,7 +25,7 @@ NEEDS = "swarm"
 
 @contextmanager
 def released_on_swarm(folder: Path) -> Iterator[SwarmSite]:
-    """Release a project on three nodes, with Caddy and the database on the first; remove all afterwards."""
+    """Release a project on three nodes, with nginx and the database on the first; remove all afterwards."""
     swarm = Swarm(site_ports())
     try:
         swarm.up()
@@ -51,7 +51,7 @@ def place(site: SwarmSite, replicas: int, *options: str) -> list[str]:
         site.wait_until(lambda: not site.tasks("app"), 120)
     site.swarm.docker(*update, f"--replicas={replicas}", *options, "site_app")
     site.wait_until(lambda: len(site.tasks("app")) == replicas, 120)
-    # Caddy asks for their addresses each second.
+    # nginx asks for their addresses each second.
     time.sleep(2)
     return [node for node, _ in site.tasks("app")]
 
@@ -59,7 +59,7 @@ def place(site: SwarmSite, replicas: int, *options: str) -> list[str]:
 def pages_on_swarm(site: SwarmSite) -> Iterator[tuple[str, float, float]]:
     """Measure a page with each number of replicas: pages per second, milliseconds for one page."""
     trust = site.trusting()
-    caddy = f"https://localhost:{site.port}/read"
+    front = f"https://localhost:{site.port}/read"
     direct = f"http://{site.swarm.docker('info', '--format', '{{.Swarm.NodeAddr}}')}:8000/read"
     # Only one container can have the port of the node.
     port = "mode=host,published=8000,target=8000"
@@ -82,9 +82,9 @@ def pages_on_swarm(site: SwarmSite) -> Iterator[tuple[str, float, float]]:
         if not expected:
             raise RuntimeError(f"{replicas} on {where}: {nodes}")
         name = f"{OURS}, {replicas} on {where}"
-        yield name, requests_per_second(caddy, trust), milliseconds(caddy, trust)
+        yield name, requests_per_second(front, trust), milliseconds(front, trust)
         if (where, replicas) == ("1 node", 1):
-            yield "1 on 1 node, without Caddy", requests_per_second(direct), milliseconds(direct)
+            yield "1 on 1 node, without nginx", requests_per_second(direct), milliseconds(direct)
 
 
 def replaced(site: SwarmSite) -> tuple[float, float]:

@@ -149,8 +149,6 @@ def test_clients_that_hold_what_they_get_take_nothing_from_others(
     try:
         site.wait_until(lambda: f"\n{held} held" in "\n" + site.run("docker", "logs", id).stdout)
         assert [site.request("/read").status for _ in range(10)] == [200] * 10
-        counts = re.findall(r"^([0-9]+) held", site.run("docker", "logs", id).stdout, re.MULTILINE)
-        assert max(map(int, counts)) == held
     finally:
         site.run("docker", "rm", "--force", id)
     assert not killed(site)

@@ -25,7 +25,8 @@ BASE_IMAGES = (
     "python:3.14-slim-trixie",
     "postgres:17-trixie",
     "postgres:18-trixie",
-    "caddy:2",
+    "nginx:stable-trixie",
+    "certbot/certbot:v5.5.0",
     "redis:8",
 )
 
@@ -296,10 +297,9 @@ class SwarmSite(Project):
         return self.swarm.docker("exec", *options, db, "sh", "-c", command, statement, node=node)
 
     def trusting(self) -> ssl.SSLContext:
-        """Return a TLS context that trusts Caddy's own authority."""
-        certificate = "/data/caddy/pki/authorities/local/root.crt"
-        caddy = self.container("caddy", "node1")
-        pem = self.swarm.docker("exec", caddy, "cat", certificate)
+        """Return a TLS context that trusts the certificate that the site has signed itself."""
+        read = ("openssl", "x509", "-in", "/certificates/localhost.pem")
+        pem = self.swarm.docker("exec", self.container("nginx", "node1"), *read)
         return ssl.create_default_context(cadata=pem)
 
     def tasks(self, service: str) -> list[tuple[str, str]]:

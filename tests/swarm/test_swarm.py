@@ -134,7 +134,7 @@ def test_settings_that_cannot_be_written_stay_as_they_are(site):
 def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(site):
     names = ("secret", "ls", "--format", "{{.Name}}")
     secrets = set(site.swarm.docker(*names).split())
-    before = containers(site, "app", "caddy", "db", "redis")
+    before = containers(site, "app", "nginx", "db", "redis")
     ((old,)) = {image for _, image in site.tasks("app")}
     change_page(site, "Office 1")
     (site.path / "secrets/email_url").write_text("smtp://mail.example\n")
@@ -145,7 +145,7 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
 
     assert printed.endswith("Released.\n") and "Made backups/" in printed
     assert nothing_was_lost(loads)
-    after = containers(site, "app", "caddy", "db", "redis")
+    after = containers(site, "app", "nginx", "db", "redis")
     assert len(after["app"]) == 2 and not after.pop("app") & before.pop("app")
     assert after == before
     # The new secret is in the containers, and the old one is removed.
@@ -229,7 +229,7 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_old_one_serving(site):
 
 
 def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site):
-    before = containers(site, "app", "caddy", "db")
+    before = containers(site, "app", "nginx", "db")
     change_page(site, "Office 3")
     registry = f"{site.swarm.name}-registry"
     site.swarm.outside("stop", registry)
@@ -238,7 +238,7 @@ def test_a_registry_that_is_away_stops_the_release_before_anything_changes(site)
     finally:
         site.swarm.outside("start", registry)
     assert process.returncode == 1 and "cannot be pushed, see above." in last_line(process)
-    assert containers(site, "app", "caddy", "db") == before
+    assert containers(site, "app", "nginx", "db") == before
 
 
 @pytest.mark.long

@@ -53,7 +53,7 @@ def test_a_new_password_of_the_database(site):
 @pytest.mark.long
 def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     site.sql("CREATE TABLE kept AS SELECT 7 AS number")
-    before = containers(site, "app", "caddy", "db")
+    before = containers(site, "app", "nginx", "db")
     name = backup(site).removeprefix("backups/")
     command = documented(site, "tar -C /backups -c").replace("NAME", name)
     site.run("sh", "-c", command, env=site.swarm.host("node2"))
@@ -82,7 +82,7 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     site.swarm.docker("node", "update", "--label-add", "db=true", "node3")
     refused = site.deploy(check=False)
     assert refused.returncode == 1 and '"Move the database to another' in last_line(refused)
-    assert containers(site, "app", "caddy", "db") == before
+    assert containers(site, "app", "nginx", "db") == before
 
     assert site.deploy(MOVE_DB="1").stdout.endswith("Released.\n")
     assert site.run("make", "restore", f"FILE=backups/{name}").returncode == 0
