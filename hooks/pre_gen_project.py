@@ -25,7 +25,7 @@ RESERVED_SLUGS = {
         "is the name of a database that PostgreSQL makes for itself",
     ),
     **dict.fromkeys(
-        ("caddy", "python", "redis", "scratch"),
+        ("nginx", "python", "redis", "scratch"),
         "is the name of an image that the project is made from",
     ),
     # https://learn.microsoft.com/windows/win32/fileio/naming-a-file

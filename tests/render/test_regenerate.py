@@ -54,7 +54,7 @@ def used(tmp_path) -> Project:
         "backups/a.dump": "rows\n",
         "media/photo.jpg": "pixels\n",
         ".github/CODEOWNERS": "* @mine\n",
-        "docker/caddy/mine.caddy": "# mine\n",
+        "ops/mine.conf": "# mine\n",
     }.items():
         (project.path / name).parent.mkdir(parents=True, exist_ok=True)
         (project.path / name).write_text(text)

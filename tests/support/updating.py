@@ -83,7 +83,7 @@ EDITS_OF_OLDEST = [
     (".dockerignore", "app/staticfiles\n", "app/staticfiles\n/ours\n"),
     ("app/pyproject.toml", "[tool.ruff.lint]\n", "[tool.ruff.lint]\n# ours\n"),
     ("compose.yaml", "start_period: 1m\n", "start_period: 90s\n"),
-    ("docker/caddy/Caddyfile", "read_header 10s", "read_header 12s"),
+    ("compose.production.yaml", "max-size: 20m", "max-size: 25m"),
     ("requirements.in", "django-csp\n", "django-csp\n# Our own.\nsqlparse\n"),
 ]
 
