@@ -119,6 +119,28 @@ def test_more_large_bodies_of_a_client_than_it_may_keep_on_the_disk_are_refused(
         assert site.request("/receive", "POST", b"x" * 1_000_000).text == "1000000"
 
 
+def test_a_body_without_a_length_over_http_2_escapes_no_limit(site):
+    send = ["curl", "-sk", "--http2", "-T", "-", "-o", "/dev/null", "-w", "%{http_code}"]
+    send += [f"https://localhost:{site.port}/receive", "-X"]
+
+    def status(method: str) -> str:
+        body = b"x" * 100_000
+        done = subprocess.run([*send, method], input=body, capture_output=True, check=False)
+        return done.stdout.decode()
+
+    assert status("GET") == "413"
+    assert status("POST") == "200"
+    # Each waits for the rest of its body.
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    held = [subprocess.Popen([*send, "POST"], **pipes) for _ in range(4)]
+    try:
+        site.wait_until(lambda: status("POST") == "503")
+    finally:
+        for one in held:
+            one.kill()
+            one.wait()
+
+
 @pytest.fixture(scope="module")
 def elsewhere(site) -> str:
     """A network in which nginx is, too, with addresses that are not private."""

@@ -12,7 +12,12 @@ threads = int(os.environ.get("GUNICORN_THREADS") or 4)
 # nginx keeps its connections, and closes them first: see keepalive_timeout in ops/nginx.conf.
 keepalive = 75
 # Requests in flight may finish; GRACE_PERIOD is also when the engine kills what takes longer.
+{%- if cookiecutter.deployment == "swarm" %} stack.yaml
+# asks gunicorn to stop after five seconds of it.
+graceful_timeout = max(1, int(os.environ.get("GRACE_PERIOD") or 60) - 5)
+{%- else %}
 graceful_timeout = int(os.environ.get("GRACE_PERIOD") or 60)
+{%- endif %}
 {%- endif %}
 # A heartbeat file on a disk can block a worker for seconds; /dev/shm is memory.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
