@@ -391,17 +391,15 @@ def test_entrypoint_applies_migrations_before_a_shell_in_development_only(
         assert applied == ("t" if debug == "true" and entrypoint.waits_for_migrations else "f")
 
 
-@pytest.mark.parametrize("server_name", ["gunicorn", "serve.py"])
-def test_entrypoint_waits_before_the_server(entrypoint, server, running, tmp_path, server_name):
-    program = tmp_path / server_name
+def test_entrypoint_waits_before_the_server(entrypoint, server, running, tmp_path):
+    program = tmp_path / "gunicorn"
     program.write_text('#!/bin/sh\necho "serving $*"\n')
     program.chmod(0o755)
-    command = [server_name, "config.wsgi"] if server_name == "gunicorn" else ["sh", program]
     database = f"served_{free_port()}"
     running.sql(f"CREATE DATABASE {database}")
     environment = running.environment(database)
     running.stop()
-    started = entrypoint(*command, programs=tmp_path, **environment)
+    started = entrypoint("gunicorn", "config.wsgi", programs=tmp_path, **environment)
     started.wait_for("refused")
     running.start()
     if entrypoint.waits_for_migrations:
