@@ -286,7 +286,7 @@ def test_while_app_is_away_there_is_a_status_and_headers_are_not_logged(site):
     try:
         answer = site.request("/", X_Api_Key="kept-secret")
         assert (answer.status, answer.text) == (502, "502\n")
-        site.wait_until(lambda: '"status":502' in site.logs("nginx"))
+        site.wait_until(lambda: '"status":"502"' in site.logs("nginx"))
     finally:
         site.compose("start", "app")
     site.wait_until(lambda: site.request("/receive", "POST", b"x" * 100_000).text == "100000")

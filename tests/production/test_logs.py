@@ -33,7 +33,7 @@ def test_every_request_is_logged_with_its_client_address(site):
     def asked() -> dict[tuple[int, str], str]:
         lines = site.compose("logs", "--no-log-prefix", "nginx").stdout.splitlines()
         entries = [json.loads(line) for line in lines]
-        return {(one["status"], one["path"]): one["client"] for one in entries}
+        return {(int(one["status"]), one["path"]): one["client"] for one in entries}
 
     # nginx writes its log once a second.
     site.wait_until(lambda: (200, "/read") in asked())
