@@ -100,6 +100,10 @@ def test_a_site_is_updated_while_it_runs(tmp_path, template, projects):
         printed = site.run("sh", "-ec", line).stdout
     assert "\nReleased. https://" in printed
 
+    # nginx is in the place of Caddy.
+    assert not site.containers("caddy", "--all")
+    named = ("docker", "volume", "ls", "--quiet", "--filter", f"name={site.stack}_caddy")
+    assert not site.run(*named).stdout
     assert holds_the_data(site)
     assert site.status_over_https("/") == 200
     assert "an upload" in site.request("/uploaded?name=photo.txt").text
