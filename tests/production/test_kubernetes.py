@@ -27,9 +27,6 @@ def manifests(answers: dict) -> dict[str, dict]:
     if answers.get("media_storage") == "s3":
         kinds["ConfigMap"]["data"] |= s3
     if answers.get("use_wait_for_db", True) and not answers.get("use_entrypoint", True):
-        if answers["deployment"] == "swarm":
-            (server,) = re.findall(r"`exec (python .*serve\.py)`", PAGE)
-            waiting["args"][-1] = waiting["args"][-1].replace("gunicorn config.wsgi", server)
         kinds["Deployment"]["spec"]["template"]["spec"]["containers"][0] |= waiting
     return kinds
 
