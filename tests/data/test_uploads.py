@@ -359,7 +359,7 @@ def site(bake_once, remote) -> Iterator[Project]:
     with open(site.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
         urls.write(VIEWS)
     (site.path / "app/authority.pem").write_bytes(remote.authority.read_bytes())
-    own = {"APP_REPLICAS": "2", "AWS_CA_BUNDLE": "/app/authority.pem", "MAX_BODY_SIZE": "101MB"}
+    own = {"APP_REPLICAS": "2", "AWS_CA_BUNDLE": "/app/authority.pem", "MAX_BODY_SIZE": "96MB"}
     site.to_production(**remote.settings(), **own)
     (site.path / "secrets/s3_secret_key").write_text(f"{remote.secret}\n")
     try:
