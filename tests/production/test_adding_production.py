@@ -64,7 +64,8 @@ def test_a_changed_answer_keeps_what_the_user_edited(edited, answers):
 def test_a_conflict_is_shown_and_can_be_undone(edited):
     script = "docker/app/entrypoint.sh"
     edited.replace(script, "set -eu", "set -eu  # ours")
-    edited.replace("Dockerfile", 'CMD ["gunicorn", "config.wsgi"]', 'CMD ["gunicorn", "ours"]')
+    settings = "app/gunicorn.conf.py"
+    edited.replace(settings, '"GUNICORN_THREADS") or 4', '"GUNICORN_THREADS") or 8')
     commit(edited, "Our own")
     before = edited.run("git", "rev-parse", "HEAD").stdout
 
@@ -76,8 +77,8 @@ def test_a_conflict_is_shown_and_can_be_undone(edited):
 
     assert process.returncode != 0
     assert f"CONFLICT (modify/delete): {script}" in process.stdout
-    assert "CONFLICT (content): Merge conflict in Dockerfile" in process.stdout
-    assert "ours" in edited.read("Dockerfile") and "ours" in edited.read(script)
+    assert f"CONFLICT (content): Merge conflict in {settings}" in process.stdout
+    assert "or 8" in edited.read(settings) and "ours" in edited.read(script)
     edited.run("git", "merge", "--abort", env=AUTHOR)
     assert edited.run("git", "rev-parse", "HEAD").stdout == before
     assert edited.run("git", "status", "--porcelain").stdout == ""
