@@ -61,10 +61,12 @@ SVG = f"""<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>{
 
 def form(name: str, content: bytes, content_type: str) -> dict:
     """Return body and headers of a request that uploads a file."""
-    start = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    # Random contents must not contain it.
+    boundary = "boundary-of-this-form"
+    start = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
     start += f"Content-Type: {content_type}\r\n\r\n"
-    body = start.encode() + content + b"\r\n--x--\r\n"
-    return {"body": body, "Content_Type": "multipart/form-data; boundary=x"}
+    body = start.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    return {"body": body, "Content_Type": f"multipart/form-data; boundary={boundary}"}
 
 
 # The code of the project, without containers
