@@ -202,8 +202,14 @@ def store(tmp_path_factory) -> Iterator[Store]:
 def module_site(bake_once) -> Iterator[Project]:
     """A project in production that the tests of a file share; each restores what it changes."""
     project = bake_once(project_slug=Project.unused_slug(), deployment="compose", ci="none")
+    # What a shell, make or Compose could misread.
+    folder = project.path.parent / """it's "here" $HOME #1"""
+    folder.mkdir()
+    project.path = project.path.rename(folder / project.slug)
     project.add_views()
     project.to_production()
+    files = "compose.yaml:compose.production.yaml"
+    project.replace(".env", f"COMPOSE_FILE={files}\n", f'COMPOSE_FILE="{files}" # Both.\r\n')
     try:
         project.deploy()
         yield project

@@ -40,6 +40,13 @@ def test_containers_run_without_root_and_without_privileges(site):
         assert running and all(uid != "0" for _, uid, *_ in running), processes
 
 
+def test_no_volume_without_a_name_stays_behind_after_down(site):
+    for service in SERVICES:
+        (mounts,) = site.inspect(service, "{{json .Mounts}}")
+        names = [mount["Name"] for mount in json.loads(mounts) if mount["Type"] == "volume"]
+        assert all(name.startswith(f"{site.stack}_") for name in names), (service, names)
+
+
 def test_only_app_reaches_the_database_and_only_nginx_the_world(site):
     networks = {
         service: sorted(json.loads(site.inspect(service, "{{json .NetworkSettings.Networks}}")[0]))

@@ -26,8 +26,8 @@ def site(module_site) -> Project:
     return module_site
 
 
-def release(site: Project, pauses: bool = False, **environment: str) -> str:
-    """Release under load; return the output. Fail if a request is lost, unless the release pauses."""
+def release(site: Project, *command: str, pauses: bool = False, **environment: str) -> str:
+    """Release under load, by a command that may do more; return the output. Fail if a request is lost, unless it pauses."""
     url = f"https://localhost:{site.port}"
     trust = site.trusting()
     loads = (
@@ -36,7 +36,7 @@ def release(site: Project, pauses: bool = False, **environment: str) -> str:
         Load(f"{url}/receive", threads=2, method="POST", context=trust),
     )
     with loads[0], loads[1], loads[2]:
-        printed = site.deploy(**environment).stdout
+        printed = site.run(*(command or DEPLOY), env=environment).stdout
         # Some more requests to the new release.
         seen = sum(len(load.progress) for load in loads)
         site.wait_until(lambda: sum(len(load.progress) for load in loads) > seen + 20)
@@ -88,6 +88,26 @@ def test_a_change_is_released_without_a_pause(site):
     assert shows()
 
 
+def test_the_password_of_the_database_is_renewed_without_a_pause(site):
+    manual = (
+        site.read("ops/README.md")
+        .split("\n## Renew the password of the database\n")[1]
+        .split("\n## ")[0]
+    )
+    commands = re.findall("^    (.*)$", manual, re.MULTILINE)
+    old = site.read("secrets/postgres_password").strip()
+    release(site, "sh", "-ec", "\n".join(commands))
+    new = site.read("secrets/postgres_password").strip()
+    assert new != old
+
+    def connect(password: str) -> str:
+        psql = f"PGPASSWORD={password} psql -h 127.0.0.1 -U django -c 'SELECT 42' {site.setting('POSTGRES_DB')} 2>&1"
+        return site.exec("db", "sh", "-c", psql, check=False).stdout
+
+    assert "password authentication failed" in connect(old)
+    assert "42" in connect(new)
+
+
 def test_the_largest_body_and_the_domain_change(site):
     assert site.request("/receive", "POST", b"x" * 2_000_000).status == 200
     site.replace(".env", "MAX_BODY_SIZE=10MB", "MAX_BODY_SIZE=1MB")
@@ -126,6 +146,11 @@ def test_a_refused_configuration_never_starts(site):
         ("ops/nginx.conf", "gzip on;", "gzip on"),
         (".env", "MAX_BODY_SIZE=", "MAX_BODY_SIZE=x"),
         (".env", "DOMAIN=localhost", "DOMAIN=https://localhost/"),
+        (
+            "compose.production.yaml",
+            "\n  frontend:\n",
+            "\n  frontend:\n    enable_ipv4: false\n    enable_ipv6: true\n",
+        ),
     ):
         right = site.read(file)
         site.replace(file, old, new)

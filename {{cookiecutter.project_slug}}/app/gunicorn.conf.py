@@ -1,6 +1,8 @@
 """How gunicorn serves the project; it reads this file by itself from the working directory."""
 
 import os{% if cookiecutter.deployment == "compose" %}
+import time
+from contextlib import suppress
 from pathlib import Path{% endif %}
 
 # gunicorn listens on all addresses of the container. The Compose files say which port is published.
@@ -38,7 +40,10 @@ raw_env = [f"POSTGRES_POOL_SIZE={threads}"]
 
 
 def on_starting(_server):
-    """Remove the files of forms that a killed container left."""
+    """Remove the files of forms that killed containers left. No request takes an hour."""
     for left in Path("/var/tmp").glob("*.upload*"):  # noqa: S108
-        left.unlink()
+        # Another container may remove it.
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - 3600:
+                left.unlink()
 {%- endif %}
