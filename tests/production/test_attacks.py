@@ -55,7 +55,7 @@ def site(bake_once) -> Project:
     project.add_views()
     with open(project.path / "app/config/urls.py", "a", encoding="utf-8") as urls:
         urls.write(VIEWS)
-    project.to_production(MAX_BODY_SIZE="1GB")
+    project.to_production(MAX_BODY_SIZE="1GB", GRACE_PERIOD="15")
     try:
         project.deploy()
         yield project
@@ -276,6 +276,18 @@ def test_the_container_restarts_when_gunicorn_ends(site):
     # This command ends with the container, so its status does not matter.
     site.exec("app", "python", "-c", KILL, check=False)
     site.wait_until(lambda: site.inspect("app", restarts) == [str(int(before) + 1)])
+    site.wait_until(lambda: site.request("/").status == 200)
+
+
+def test_a_page_of_a_frozen_container_is_given_up(site):
+    (container,) = site.containers("app")
+    site.run("docker", "pause", container)
+    try:
+        # The client would wait for 60 seconds.
+        assert site.request("/").status == 502
+        site.wait_until(lambda: '"app_status":"504"' in site.logs("nginx"))
+    finally:
+        site.run("docker", "unpause", container)
     site.wait_until(lambda: site.request("/").status == 200)
 
 
