@@ -189,6 +189,14 @@ def test_secrets_with_line_ends_of_windows_are_refused(site):
     assert last.startswith(f"Not released: {secret} has the line ends of Windows.")
 
 
+def test_a_checkout_that_nginx_cannot_read_is_refused(site):
+    script = site.path / "ops/nginx.sh"
+    script.chmod(0o700)
+    last = refused(site)
+    script.chmod(0o755)
+    assert last.endswith("nginx cannot read all files in ops/: run chmod -R o+rX ops")
+
+
 def test_after_down_a_release_still_makes_a_backup_first(site):
     site.compose("down")
     printed = site.deploy().stdout
