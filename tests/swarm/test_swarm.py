@@ -477,6 +477,34 @@ def test_a_killed_database_recovers_and_loses_no_acknowledged_row(site):
 
 
 @pytest.mark.long
+def test_after_the_stack_was_removed_a_release_backs_up_first_and_loses_nothing(site):
+    site.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    site.swarm.docker("stack", "rm", site.stack_name)
+    # At once: Swarm is still removing its networks.
+    printed = site.deploy().stdout
+    assert 0 < printed.index("Made backups/") < printed.index("Operations to perform")
+    assert printed.endswith("Released.\n")
+    assert site.sql("SELECT answer FROM kept") == "42"
+    site.sql("DROP TABLE kept")
+
+
+@pytest.mark.long
+def test_most_managers_are_lost_and_the_release_says_so(site):
+    for node in ("node2", "node3"):
+        site.swarm.kill(node)
+    try:
+        process = site.deploy(check=False)
+        assert process.returncode == 1
+        assert last_line(process).startswith('The managers do not answer: see "A node is lost"')
+    finally:
+        for node in ("node2", "node3"):
+            site.swarm.outside("start", site.swarm.nodes[node])
+        for node in ("node2", "node3"):
+            site.swarm.start(node)
+    assert site.deploy().stdout.endswith("Released.\n")
+
+
+@pytest.mark.long
 def test_a_lost_node_of_three_managers(site, record_property):
     site.run("make", "scale", "N=6")
     began = time.monotonic()
