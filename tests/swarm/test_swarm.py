@@ -39,6 +39,8 @@ def test_the_first_release_migrates_once_and_answers_from_outside(site):
 
     assert printed.endswith("Released.\n")
     assert printed.count("Applying core.0001_initial") == 1
+    # Swarm could run it again.
+    assert "site_migrate" not in site.swarm.docker("service", "ls")
     assert site.sql("SELECT count(*) FROM django_migrations WHERE app = 'core'") == "1"
     assert site.request("/health/ready").status == 200
     assert "<title>" in site.request("/").text
