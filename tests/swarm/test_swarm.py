@@ -308,7 +308,7 @@ def test_migrations_on_a_node_that_is_lost_end_the_release_and_the_next_one_work
     site.in_background(lock)
     migration = site.path / "app/core/migrations/0002_locked.py"
     migration.write_text(MIGRATION)
-    job = "      mode: replicated-job\n"
+    job = "(moby/moby#53632).\n"
     there = f"{job}      placement:\n        constraints: [node.hostname == node3]\n"
     site.replace("stack.yaml", job, there)
     try:
