@@ -327,9 +327,9 @@ def test_uploads_that_do_not_fit_are_counted_and_named(server):
     command = server.command("python3", "-c", script, name, options=small)
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 1
-    assert process.stdout == "Put 3 uploads back that were missing.\n"
+    assert process.stdout == "Put 2 uploads back that were missing.\n"
     assert process.stderr == (
-        "Not complete: 2 uploads could not be put back. The first is 2.bin: rsync: [receiver] write failed on "
+        "Not complete: 3 uploads could not be put back. The first is 2.bin: rsync: [receiver] write failed on "
         '"/srv/media/small/.put_back/media/2.bin": No space left on device (28).\n'
     )
 
