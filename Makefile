@@ -15,9 +15,9 @@ demo-stop: .venv/done ## Stop the demo; its data stays
 	@python -m scripts.demo stop
 
 # The tiers that need more than .ci/bare has. ONLY=bare selects the tests without them, and ONLY=rest all
-# others, with those that run on every Python. ONLY=long selects those that take minutes each: together, they are all tests.
+# others, with those that run on every Python. ONLY=long selects those that take long: together, they are all tests.
 beyond_bare = actionlint or alpine or browser or busybox or devcontainer or git or index or mailpit or plots or rootless or stack or swarm
-bare = not ($(beyond_bare))
+bare = not ($(beyond_bare) or long)
 rest = ($(beyond_bare) or every_python) and not long
 long = long
 every_python = every_python

@@ -254,7 +254,9 @@ def test_text_that_often_breaks_templates_works_or_is_refused(check_project, cap
 
 
 # Several parts, so that processes of xdist can share the work.
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize(
+    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.long) for part in (2, 3))]
+)
 def test_any_answer_works_or_is_refused(check_project, capfd, part):
     seen = {"works": 0, "refused": 0}
 
