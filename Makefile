@@ -23,11 +23,13 @@ long = long
 every_python = every_python
 selected = $(if $(ONLY), and ($($(ONLY))))
 
-# The browser tests run first and alone: when a container starts or stops, the addresses of the machine
-# change, and Chromium aborts what it is loading. pytest exits 5 if no test is selected. Then one process
-# more than there are processors: the tests of stacks and of the swarm spend much of their time waiting.
+# The browser tests run first: when a container starts or stops, the addresses of the machine change, and
+# Chromium aborts what it is loading. So those that start containers run alone, and two processes share those
+# that start none. pytest exits 5 if no test is selected. Then one process more than there are processors: the
+# tests of stacks and of the swarm spend much of their time waiting.
 test: .venv/done ## Run all tests; those whose service is missing are skipped
-	python -m pytest -m 'browser$(selected)' $(ARGS) || [ $$? -eq 5 ]
+	python -m pytest -m 'browser and stack$(selected)' $(ARGS) || [ $$? -eq 5 ]
+	python -m pytest -m 'browser and not stack$(selected)' --numprocesses 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	python -m pytest -m 'not browser$(selected)' --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 # Without a lock file, which would record the addresses of the packages. Both at once, because npm removes
