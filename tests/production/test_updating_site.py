@@ -44,6 +44,7 @@ def steps(kind: str) -> list[str]:
     return {"development": development, "production": production}[kind]
 
 
+@pytest.mark.long
 def test_development_goes_on_after_an_update(tmp_path, template, projects):
     project = old_project(tmp_path, template)
     projects.append(project)

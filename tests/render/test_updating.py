@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -48,11 +49,20 @@ def project(tmp_path) -> Project:
     return project
 
 
+def places(project: Project) -> tuple[object, ...]:
+    """Return where the services of development keep their data, the image that reads it, and all volumes."""
+    known = yaml.safe_load(project.read("compose.yaml"))
+    app, db = known["services"]["app"], known["services"]["db"]
+    # Folders of the project are no data of a service.
+    mounted = [[one for one in service["volumes"] if one[0] != "."] for service in (app, db)]
+    return *mounted, db["image"], known["volumes"]
+
+
 def test_a_project_of_the_oldest_version_gets_to_the_newest(tmp_path, template):
     project = old_project(tmp_path, template)
     edit_oldest(project)
     commit(project, "Our own")
-    env = project.read(".env")
+    env, before = project.read(".env"), places(project)
 
     printed = join(project, template, answers_of(project))
 
@@ -63,7 +73,7 @@ def test_a_project_of_the_oldest_version_gets_to_the_newest(tmp_path, template):
     printed = update(project, template=template, replaced=OF_OLDEST).stdout
     assert_nothing_is_lost(project)
     assert "Made .env" not in printed and ": CHANGELOG.md there says what to do." in printed
-    assert project.read(".env") == env
+    assert project.read(".env") == env and places(project) == before
     # No other secrets stay behind.
     assert not list((project.path / ".git").rglob(".env"))
     # The next update needs no answers.
