@@ -352,6 +352,18 @@ class Project:
     def remove_stack(self, stack: str) -> None:
         """Remove one stack from the engine; fail if something stays."""
         mine = ("--filter", f"label=com.docker.compose.project={stack}")
+
+        def left() -> list[str]:
+            found = []
+            for kind in ("container", "volume", "network", "image"):
+                everything = ("--all",) if kind in ("container", "image") else ()
+                listed = self.run("docker", kind, "ls", *everything, "--quiet", *mine).stdout
+                found += [f"{kind} {name}" for name in listed.split()]
+            return found
+
+        # Most projects have had one stack, and two names for it.
+        if not left():
+            return
         # Compose keeps the volumes without a name that a container has from the one before it.
         ids = self.run("docker", "ps", "--all", "--quiet", *mine).stdout.split()
         names = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
@@ -367,10 +379,7 @@ class Project:
             self.run("docker", "volume", "rm", "--force", *nameless)
         # Compose does not remove images, nor volumes that no service uses any more.
         for kind, listing in (("image", ("--all",)), ("volume", ())):
-            left = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()
-            if left:
-                self.run("docker", kind, "rm", "--force", *set(left))
-        for kind in ("container", "volume", "network", "image"):
-            everything = ("--all",) if kind in ("container", "image") else ()
-            left = self.run("docker", kind, "ls", *everything, "--quiet", *mine).stdout.split()
-            assert not left, f"{kind}s left on the engine: {left}"
+            unused = self.run("docker", kind, "ls", *listing, "--quiet", *mine).stdout.split()
+            if unused:
+                self.run("docker", kind, "rm", "--force", *set(unused))
+        assert not left(), f"left on the engine: {left()}"
