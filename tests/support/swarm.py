@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,11 +21,9 @@ from tests.support.project import Project
 from tests.support.store import Store
 
 IMAGE = "swarm-nodes"
-# The database begins with 17, and is upgraded.
 BASE_IMAGES = (
     "python:3.14-slim-trixie",
     "postgres:17-trixie",
-    "postgres:18-trixie",
     "nginx:stable-trixie",
     "certbot/certbot:v5.5.0",
     "redis:8",
@@ -135,9 +134,7 @@ class Swarm:
             )
         # Images are built on node1. The other nodes get theirs from the registry.
         self.wait_for_engine("node1")
-        save = subprocess.Popen(["docker", "save", *BASE_IMAGES], stdout=subprocess.PIPE)
-        load = ["docker", "load", "--quiet"]
-        loading = subprocess.Popen(load, env=os.environ | self.host(), stdin=save.stdout)
+        loading = self.loading(*BASE_IMAGES)
         for node in ("node2", "node3"):
             self.wait_for_engine(node)
         self.docker("swarm", "init", "--advertise-addr", "eth0")
@@ -147,16 +144,27 @@ class Swarm:
             self.docker("swarm", "join", "--token", token, f"{manager}:2377", node=node)
         self.docker("node", "update", "--label-add", "edge=true", "node1")
         self.docker("node", "update", "--label-add", "db=true", "node2")
-        assert (loading.wait(), save.wait()) == (0, 0)
+        assert [process.wait() for process in loading] == [0, 0]
         # Outside, nodes get these from the registry of the images. One is for the documented commands that
         # run tar; db has its layers, too.
-        for image in ("redis:8", "postgres:17-trixie"):
-            copy = f"registry:5000/{image}"
+        images = {image: f"registry:5000/{image}" for image in ("redis:8", "postgres:17-trixie")}
+        for image, copy in images.items():
             self.docker("tag", image, copy)
             self.docker("push", "--quiet", copy)
-            for node in ("node2", "node3"):
+
+        def pull(node: str) -> None:
+            for image, copy in images.items():
                 self.docker("pull", "--quiet", copy, node=node)
                 self.docker("tag", copy, image, node=node)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(pull, ("node2", "node3")))
+
+    def loading(self, *images: str) -> tuple[subprocess.Popen, subprocess.Popen]:
+        """Begin to load images of this machine into the engine of node1; return the processes, which end with 0."""
+        save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+        load = ["docker", "load", "--quiet"]
+        return save, subprocess.Popen(load, env=os.environ | self.host(), stdin=save.stdout)
 
     def encrypts(self) -> bool:
         """Return whether the kernel has the cipher of encrypted overlay networks."""
@@ -349,7 +357,7 @@ def site_ports() -> tuple[int, int]:
 
 
 @contextmanager
-def load(site: SwarmSite, *, slow: float = 5) -> Iterator[tuple[Load, ...]]:
+def load(site: SwarmSite, *, slow: float = 2) -> Iterator[tuple[Load, ...]]:
     """Request pages, POST bodies and pages that take so many seconds; yield the loads."""
     trust = site.trusting()
     url = f"https://localhost:{site.port}"

@@ -133,7 +133,27 @@ def test_settings_that_cannot_be_written_stay_as_they_are(site):
     assert (env.stat().st_mode, env.stat().st_uid) == owner
 
 
-def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(site):
+@contextmanager
+def tasks_that_no_kill_loses(site) -> Iterator[None]:
+    """Enqueue a hundred tasks, kill the worker, and fail unless all of them are done after the block."""
+    site.sql("CREATE TABLE done (id serial, note text)")
+    ((node, _), *_) = site.tasks("app")
+    code = "from core import work\nfor n in range(100): work.record.enqueue(f'task {n}', 0.2)"
+    shell = ("python", "manage.py", "shell", "--command", code)
+    try:
+        site.swarm.docker("exec", site.container("app", node), *shell, node=node)
+        site.wait_until(lambda: int(site.sql("SELECT count(*) FROM done")) > 10, 60)
+        ((node, _),) = site.tasks("worker")
+        site.swarm.docker("kill", site.container("worker", node), node=node)
+        yield
+        site.wait_until(lambda: site.sql("SELECT count(DISTINCT note) FROM done") == "100", 120)
+        left = "SELECT count(*) FROM django_ox_oxtask WHERE status NOT IN ('SUCCESSFUL')"
+        site.wait_until(lambda: site.sql(left) == "0", 60)
+    finally:
+        site.sql("DROP TABLE done")
+
+
+def test_a_release_under_load_replaces_only_what_changed_loses_no_task_and_can_be_taken_back(site):
     names = ("secret", "ls", "--format", "{{.Name}}")
     secrets = set(site.swarm.docker(*names).split())
     before = containers(site, "app", "nginx", "db", "redis")
@@ -141,7 +161,7 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
     change_page(site, "Office 1")
     (site.path / "secrets/email_url").write_text("smtp://mail.example\n")
 
-    with load(site) as loads:
+    with tasks_that_no_kill_loses(site), load(site) as loads:
         printed = site.deploy().stdout
         assert "Office 1" in site.request("/").text
 
@@ -150,6 +170,8 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
     after = containers(site, "app", "nginx", "db", "redis")
     assert len(after["app"]) == 2 and not after.pop("app") & before.pop("app")
     assert after == before
+    ((_, new),) = site.tasks("worker")
+    assert new != old and new == site.tasks("app")[0][1]
     # The new secret is in the containers, and the old one is removed.
     now = set(site.swarm.docker(*names).split())
     assert len(now - secrets) == len(secrets - now) == 1
@@ -168,27 +190,6 @@ def test_a_release_under_load_replaces_only_what_changed_and_can_be_taken_back(s
     assert {image for _, image in site.tasks("app") + site.tasks("worker")} == {old}
     again = site.run("make", "rollback", check=False)
     assert again.returncode != 0 and "no older one is known" in again.stdout
-
-
-def test_a_killed_worker_and_a_release_lose_no_task(site):
-    site.sql("CREATE TABLE done (id serial, note text)")
-    ((node, _), *_) = site.tasks("app")
-    code = "from core import work\nfor n in range(100): work.record.enqueue(f'task {n}', 0.2)"
-    shell = ("python", "manage.py", "shell", "--command", code)
-    try:
-        site.swarm.docker("exec", site.container("app", node), *shell, node=node)
-        site.wait_until(lambda: int(site.sql("SELECT count(*) FROM done")) > 10, 60)
-        ((node, old),) = site.tasks("worker")
-        site.swarm.docker("kill", site.container("worker", node), node=node)
-        change_page(site, "Office 5")
-        assert site.deploy().stdout.endswith("Released.\n")
-        site.wait_until(lambda: site.sql("SELECT count(DISTINCT note) FROM done") == "100", 120)
-        ((_, new),) = site.tasks("worker")
-        assert new != old and new == site.tasks("app")[0][1]
-        left = "SELECT count(*) FROM django_ox_oxtask WHERE status NOT IN ('SUCCESSFUL')"
-        site.wait_until(lambda: site.sql(left) == "0", 60)
-    finally:
-        site.sql("DROP TABLE done")
 
 
 def test_a_release_that_fails_leaves_the_old_one_serving(site):

@@ -72,6 +72,7 @@ def test_the_database_moves_to_another_node_and_to_a_newer_postgres(site):
     inspect = ("service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}")
     old_image = site.swarm.docker(*inspect, f"{site.stack_name}_backup").strip()
 
+    assert [process.wait() for process in site.swarm.loading("postgres:18-trixie")] == [0, 0]
     # Neither a label that moves nor another volume loses sight of the data.
     site.replace("ops/Dockerfile", "postgres:17", "postgres:18")
     site.replace("stack.yaml", "/var/lib/postgresql/data", "/var/lib/postgresql")
