@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
     ("answers", "seconds"),
     [
         pytest.param(answers, seconds, id=name_of(answers))
-        for answers, seconds in zip(WAITING, (20, 0, 0, 5), strict=True)
+        for answers, seconds in zip(WAITING, (8, 0, 0, 5), strict=True)
     ],
 )
 def test_every_way_of_waiting_comes_up_the_first_time_and_stops_at_once(
@@ -59,10 +59,23 @@ def test_every_way_of_waiting_comes_up_the_first_time_and_stops_at_once(
     assert project.status("/") == 200
     assert project.restarts() == 0
     # docker/compose#9572: `up --wait` fails if a one-shot service ends while Compose looks.
-    for _ in range(3 if seconds else 0):
+    if seconds:
         project.compose("down")
         project.up()
         assert project.status("/") == 200
+    if answers == {"use_wait_for_db": False, "use_entrypoint": True}:
+        assert_a_failed_migration_stops_the_start(project)
+
+
+def assert_a_failed_migration_stops_the_start(project: Project) -> None:
+    """Without wait_for_db, the service `migrate` shows why, and app does not start."""
+    project.compose("down")
+    (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
+    process = project.compose("up", check=False)
+    assert process.returncode != 0
+    assert "RuntimeError: this migration is broken" in process.stdout
+    assert 'service "migrate" didn\'t complete successfully' in process.stdout
+    assert project.inspect("app", "{{.State.Status}}") == ["created"]
 
 
 def stop_app(project: Project) -> float:
@@ -72,9 +85,19 @@ def stop_app(project: Project) -> float:
     return time.monotonic() - start
 
 
-def test_app_waits_where_compose_does_not_order_the_start_and_stops_meanwhile(make_stack):
+def test_one_off_commands_and_app_run_where_compose_does_not_order_the_start(make_stack):
     project = make_stack()
     project.compose("build")
+    run = ("run", "--rm", "-T")
+    echo = ("python", "-c", "import sys; print(sys.argv[1:])", "two words", 'it\'s "quoted"')
+    printed = project.compose(*run, "--no-deps", "app", *echo).stdout
+    assert str(["two words", 'it\'s "quoted"']) in printed
+    assert project.compose("ps", "--quiet").stdout == ""
+    shell = ("python", "manage.py", "shell", "-c", "print(User.objects.count(), 'users')")
+    assert "0 users" in project.compose(*run, "app", *shell).stdout
+    project.compose("down", "--volumes")
+
+    # Without the database, app waits, and stops meanwhile.
     project.compose("up", "--detach", "--no-deps", "app")
     project.wait_until(lambda: "Waiting for the database" in project.logs("app"))
     assert stop_app(project) < AT_ONCE
@@ -85,7 +108,9 @@ def test_app_waits_where_compose_does_not_order_the_start_and_stops_meanwhile(ma
     assert "Traceback" not in project.logs()
 
 
-@pytest.mark.parametrize("answers", [{}, {"postgres_version": "15"}])
+@pytest.mark.parametrize(
+    "answers", [{}, pytest.param({"postgres_version": "15"}, marks=pytest.mark.long)]
+)
 def test_role_and_database_are_never_missing_over_tcp(make_stack, answers):
     """The official image creates them while it listens on its Unix socket only."""
     project = make_stack(**answers)
@@ -104,12 +129,17 @@ while time.monotonic() < deadline:
         print(str(error).strip().splitlines()[0].rpartition("failed: ")[2])
 """
     # The client has to see the server before it listens, however busy the machine is.
-    (project.path / "slow.sh").write_text("sleep 15\n")
+    seen = project.path / "backups/seen"
+    (project.path / "slow.sh").write_text("until [ -e /backups/seen ]; do sleep 0.2; done\n")
     mount = "./slow.sh:/docker-entrypoint-initdb.d/99_slow.sh:ro"
     project.add_to_compose(f"services: {{db: {{volumes: ['{mount}']}}}}\n")
     project.compose("up", "--detach", "--no-deps", "db")
-    run = ("run", "--rm", "-T", "--no-deps", "app", "python", "-c", script)
-    printed = project.compose(*run).stdout
+    run = ("run", "--rm", "-T", "--no-deps", "app", "python", "-uc", script)
+    client = project.start("docker", "compose", *run, env={})
+    client.wait_for("Connection refused")
+    seen.touch()
+    assert client.end() == 0, client.printed()
+    printed = client.printed()
     results = [line for line in printed.splitlines() if line and not line.startswith(" ")]
     assert "CONNECTED" in results
     assert "Connection refused" in results
@@ -134,8 +164,10 @@ def test_three_replicas_apply_each_migration_once(make_stack):
         assert project.status("/health/ready") == 200
 
 
-def test_a_failed_migration_ends_the_start_and_the_last_line_says_why(make_stack):
-    project = make_stack()
+@pytest.mark.xdist_group("outages")
+def test_a_failed_migration_ends_the_start_and_the_last_line_says_why(stack):
+    project = stack
+    project.compose("down")
     (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
     process = project.compose("up", "--detach", "--wait", check=False)
     assert process.returncode != 0
@@ -150,26 +182,3 @@ def test_a_failed_migration_ends_the_start_and_the_last_line_says_why(make_stack
     (project.path / "app/core/migrations/0002_broken.py").unlink()
     project.up()
     assert project.status("/") == 200
-
-
-def test_without_wait_for_db_a_failed_migration_stops_the_start_and_shows_why(make_stack):
-    project = make_stack(use_wait_for_db=False)
-    (project.path / "app/core/migrations/0002_broken.py").write_text(BROKEN_MIGRATION)
-    process = project.compose("up", check=False)
-    assert process.returncode != 0
-    assert "RuntimeError: this migration is broken" in process.stdout
-    assert 'service "migrate" didn\'t complete successfully' in process.stdout
-    assert project.inspect("app", "{{.State.Status}}") == ["created"]
-
-
-def test_one_off_commands_run_with_and_without_the_database(make_stack):
-    project = make_stack()
-    project.compose("build")
-    run = ("run", "--rm", "-T")
-    echo = ("python", "-c", "import sys; print(sys.argv[1:])", "two words", 'it\'s "quoted"')
-    printed = project.compose(*run, "--no-deps", "app", *echo).stdout
-    assert str(["two words", 'it\'s "quoted"']) in printed
-    assert project.compose("ps", "--quiet").stdout == ""
-
-    shell = ("python", "manage.py", "shell", "-c", "print(User.objects.count(), 'users')")
-    assert "0 users" in project.compose(*run, "app", *shell).stdout
