@@ -47,6 +47,7 @@ CONFIG = {
 def site(bake_once) -> Project:
     """A site for shop.test, beside an authority whose certificates are valid for half a minute."""
     project = bake_once(project_slug=Project.unused_slug(), deployment="compose")
+    project.replace("ops/certificates.sh", "retry=20s", "retry=3s")
     project.to_production(DOMAIN="shop.test")
     files = "compose.yaml:compose.production.yaml"
     project.replace(".env", files, f"{files}:compose.pebble.yaml")
