@@ -1,22 +1,8 @@
-"""Where the data of the database and the uploads are kept."""
+"""Where the data of the database and the uploads are kept. test_development_data.py has the bind mount."""
 
 import pytest
 
 pytestmark = pytest.mark.stack
-
-
-def test_a_bind_mount_keeps_the_rows(start_stack):
-    # From 18 on, the image has its data in another folder: test_development_data.py moves it there.
-    project = start_stack(postgres_storage="bind_mount", postgres_version="17")
-    project.sql("CREATE TABLE kept AS SELECT 1 AS row")
-    project.compose("down", "--volumes")
-    assert (project.path / "postgres_data/17").is_dir()
-    kinds = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}{{end}}{{end}}'
-    project.up()
-    assert project.inspect("db", kinds) == [""]
-    assert project.sql("SELECT * FROM kept") == "1"
-    project.run("git", "init", "--quiet")
-    assert "postgres_data" not in project.run("git", "status", "--short").stdout
 
 
 def test_tmpfs_loses_the_rows_and_compose_yaml_says_so(start_stack):
