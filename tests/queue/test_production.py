@@ -8,6 +8,7 @@ import pytest
 
 from tests.queue.conftest import Queue, add_work, make_queue
 from tests.support.backups import backup, restore
+from tests.support.production import assert_lean
 from tests.support.project import Project
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("queue in production")]
@@ -36,6 +37,11 @@ def queue(shared) -> Queue:
     """The queue, empty."""
     shared.forget()
     return shared
+
+
+def test_the_production_image_has_no_build_tools_and_is_not_root(queue):
+    """That of psycopg2, which is compiled, is in the test of the preset `production`."""
+    assert_lean(queue.project, "psycopg")
 
 
 class Visitors:
