@@ -116,6 +116,25 @@ def test_make_check_finds_what_would_fail_in_production_in_the_code_that_is_ther
     stack.wait_until(lambda: stack.status("/") == 200)
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "right", "wrong"),
+    [
+        ("lint", "app/core/views.py", "import platform", "import os, platform"),
+        ("check", "app/core/models.py", "(AbstractUser):", "(AbstractUser):\n    email = None"),
+        ("check", "app/config/settings.py", "SESSION_COOKIE_SECURE = ", ""),
+        ("test", "app/core/views.py", "settings.PROJECT_NAME", '"?"'),
+    ],
+)
+def test_each_task_of_the_pipeline_finds_its_mistakes(stack, target, name, right, wrong):
+    before = stack.read(name)
+    stack.replace(name, right, wrong)
+    try:
+        assert stack.run("make", target, check=False).returncode != 0
+    finally:
+        (stack.path / name).write_text(before, encoding="utf-8")
+        stack.wait_until(lambda: stack.status("/") == 200)
+
+
 def test_make_shell_opens_a_shell_that_has_the_models(stack):
     shell = stack.in_terminal("make", "shell")
     shell.wait_for(">>> ")

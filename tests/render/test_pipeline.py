@@ -1,6 +1,5 @@
-"""The rendered pipelines pass, and they find mistakes."""
+"""The rendered pipelines run the same commands, and are valid."""
 
-import os
 import re
 import subprocess
 
@@ -13,7 +12,7 @@ PIPELINES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
 
 
 def commands_of(project: Project, ci: str) -> list[str]:
-    """Return the commands of a pipeline."""
+    """Return the commands of a pipeline. tests/development runs these tasks of make."""
     return re.findall(r"^ *- (?:run: )?(make .*)$", project.read(PIPELINES[ci]), re.MULTILINE)
 
 
@@ -47,33 +46,6 @@ def test_all_pipelines_ask_for_known_vulnerabilities_once_a_week(bake_once):
         script = f"CI_PIPELINE_SOURCE={source}; make() {{ echo $1; }}; {line}"
         printed = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True)
         assert printed.stdout == expected
-
-
-@pytest.mark.stack
-def test_the_pipeline_passes_and_finds_mistakes(bake):
-    project = bake(project_slug=Project.unused_slug(), postgres_driver="psycopg", ci="github")
-    os.remove(project.path / ".env")
-    commands = commands_of(project, "github")
-    try:
-        project.run("make", "env")
-        project.compose("build")
-        project.run("make", "build")
-        for command in commands:
-            project.run(*command.split())
-
-        # Each task fails on the mistake that it is meant to find.
-        for command, name, old, new in (
-            ("lint", "app/core/views.py", "import platform", "import os, platform"),
-            ("check", "app/core/models.py", "(AbstractUser):", "(AbstractUser):\n    email = None"),
-            ("check", "app/config/settings.py", "SESSION_COOKIE_SECURE = ", ""),
-            ("test", "app/core/views.py", "settings.PROJECT_NAME", '"?"'),
-        ):
-            before = project.read(name)
-            project.replace(name, old, new)
-            assert project.run("make", command, check=False).returncode != 0, (command, name)
-            project.replace(name, project.read(name), before)
-    finally:
-        project.remove_from_engine()
 
 
 def run_actionlint(workflow) -> str:
