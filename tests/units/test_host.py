@@ -94,7 +94,7 @@ def test_the_image_of_a_version(ops, image, version, expected):
 # Stands for docker: a program in a container that ends with its input.
 DOCKER = """#!/bin/sh
 case $1 in
-  compose) echo '{"name": "site", "services": {"backup": {}}}' ;;
+  compose) echo '{"name": "site", "services": {"backup": {"image": "shop-backup"}}}' ;;
   ps) echo container ;;
   inspect) echo '[{"Mounts": [{"Destination": "/ops"}]}]' ;;
   exec) echo begun; cat > /dev/null; echo 'No backup was made: it was interrupted.'; exit 0 ;;
