@@ -13,7 +13,7 @@ def measure(group: Group, folder: Path) -> None:
     """Measure the pages of the production stack."""
     # The same image, settings and database, with other servers.
     others = {
-        "runserver": "python manage.py runserver --insecure 0.0.0.0:8000",
+        "runserver": "python manage.py runserver 0.0.0.0:8000",
         "gunicorn with its own defaults": "gunicorn --config /dev/null --forwarded-allow-ips * "
         "--worker-tmp-dir /dev/shm --bind 0.0.0.0:8000 config.wsgi",
     }
@@ -46,7 +46,7 @@ def measure(group: Group, folder: Path) -> None:
 
         taken = [
             [measure(None), over_https(), *(measure(command) for command in others.values())]
-            for _ in range(5)
+            for _ in range(3)
         ]
         columns = [list(column) for column in zip(*taken, strict=True)]
         names = [OURS, f"{OURS} over HTTPS, behind nginx", *others]
