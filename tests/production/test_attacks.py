@@ -293,7 +293,7 @@ def test_a_page_of_a_frozen_container_is_given_up(site):
 
 def test_while_app_is_away_there_is_a_status_and_headers_are_not_logged(site):
     # Files that Django leaves when it is killed during an upload. The newer one may be of another container.
-    inside(site, "app", "touch /var/tmp/new.upload && touch -d '2 hours ago' /var/tmp/left.upload")
+    inside(site, "app", "touch /var/tmp/new.upload && touch -d '2 days ago' /var/tmp/left.upload")
     site.compose("kill", "app")
     try:
         answer = site.request("/", X_Api_Key="kept-secret")

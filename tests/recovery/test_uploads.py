@@ -56,7 +56,7 @@ class Uploads:
             os.chown(path, owner, owner)
         (self.live / "in").mkdir()
         self.container = Project.unused_slug()
-        command = ["docker", "run", "--detach", "--rm", "--init", "--name", self.container]
+        command = ["docker", "run", "--detach", "--init", "--name", self.container]
         # As in compose.production.yaml.
         command += ["--read-only", "--cap-drop=ALL", "--tmpfs=/tmp", "--tmpfs=/small:size=1m"]
         for right in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"):
@@ -95,7 +95,8 @@ class Uploads:
 def uploads(tmp_path, image) -> Iterator[Uploads]:
     uploads = Uploads(tmp_path, image)
     yield uploads
-    subprocess.run(["docker", "kill", uploads.container], check=True, capture_output=True)
+    remove = ["docker", "rm", "--force", "--volumes", uploads.container]
+    subprocess.run(remove, check=True, capture_output=True)
 
 
 def write(path: Path, text: str | bytes, age: float = 60) -> None:
@@ -251,7 +252,19 @@ def test_what_is_missing_comes_back_and_nothing_else_changes(uploads):
     assert (uploads.live / "in").stat().st_mode & 0o777 == 0o755
     assert uploads.live.stat().st_mode & 0o777 == 0o711
     assert {path.lstat().st_uid for path in uploads.live.rglob("*")} == {SITE}
-    assert not (uploads.live / ".put_back").exists()
+    assert not list(uploads.live.glob(".put_back*"))
+
+
+def test_uploads_with_the_names_of_what_restores_make_are_uploads(uploads):
+    (uploads.live / ".put_back.abcdefgh").symlink_to("/tmp")
+    os.chown(uploads.live / ".put_back.abcdefgh", SITE, SITE, follow_symlinks=False)
+    write(uploads.live / ".put_back", "an upload")
+    write(uploads.live / "a.txt", "old")
+    first = uploads.copy("1")
+    assert (first / "media/.put_back").read_text() == "an upload"
+    (uploads.live / "a.txt").unlink()
+    assert uploads.put_back("1").stdout == "Put 1 uploads back that were missing.\n"
+    assert (uploads.live / ".put_back.abcdefgh").is_symlink()
 
 
 def test_any_name_comes_back_and_its_damage_is_found(uploads):
@@ -306,13 +319,13 @@ def test_a_kill_leaves_no_half_of_a_file_and_the_next_run_completes(uploads):
     for name in ("0.bin", "z.txt"):
         (uploads.live / name).unlink()
     with subprocess.Popen(uploads.command("put_back('1')", SLOW)) as running:
-        wait_until(lambda: list(uploads.live.glob(".put_back/media/.0.bin.*")), 60, lambda: "")
+        wait_until(lambda: list(uploads.live.glob(".put_back.*/media/.0.bin.*")), 60, lambda: "")
         kill = ["docker", "exec", uploads.container, "sh", "-c", "kill -KILL $(pidof python3)"]
         subprocess.run(kill, check=True)
         assert running.wait(60) == 137
-    assert not [path for path in uploads.live.iterdir() if path.name not in (".put_back", "in")]
+    assert {path.name[:10] for path in uploads.live.iterdir()} == {".put_back.", "in"}
     uploads.copy("2", "1")
-    assert not (uploads.backups / "2/media/.put_back").exists()
+    assert [path.name for path in (uploads.backups / "2/media").iterdir()] == ["in"]
     assert uploads.put_back("1").stdout == "Put 2 uploads back that were missing.\n"
     assert sorted(path.name for path in uploads.live.iterdir()) == ["0.bin", "in", "z.txt"]
     assert (uploads.live / "0.bin").stat().st_size == 20_000_000

@@ -40,10 +40,10 @@ raw_env = [f"POSTGRES_POOL_SIZE={threads}"]
 
 
 def on_starting(_server):
-    """Remove the files of forms that killed containers left. No request takes an hour."""
-    for left in Path("/var/tmp").glob("*.upload*"):  # noqa: S108
-        # Another container may remove it.
-        with suppress(FileNotFoundError):
-            if left.stat().st_mtime < time.time() - 3600:
+    """Remove the files that killed containers left. No request takes a day."""
+    for left in Path("/var/tmp").iterdir():  # noqa: S108
+        # Another container may remove it, and folders stay.
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - 86_400:
                 left.unlink()
 {%- endif %}
