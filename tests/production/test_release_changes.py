@@ -175,6 +175,7 @@ def test_a_refused_configuration_never_starts(site):
     for file, old, new in (
         ("ops/nginx.conf", "gzip on;", "gzip on"),
         (".env", "MAX_BODY_SIZE=", "MAX_BODY_SIZE=x"),
+        (".env", "GRACE_PERIOD=60", "GRACE_PERIOD=0"),
         (".env", "DOMAIN=localhost", "DOMAIN=https://localhost/"),
         (
             "compose.production.yaml",
