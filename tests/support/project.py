@@ -275,9 +275,7 @@ class Project:
 
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Release the project, after to_production."""
-        script = "scripts/deploy.sh"
-        command = ("sh", script) if (self.path / script).exists() else DEPLOY
-        return self.run(*command, check=check, env=environment)
+        return self.run(*DEPLOY, check=check, env=environment)
 
     def trusting(self) -> ssl.SSLContext:
         """Return a TLS context that trusts the certificate that the site has signed itself."""

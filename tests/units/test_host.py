@@ -24,14 +24,14 @@ def env(tmp_path, monkeypatch):
 
 
 def test_settings_are_written_at_once_and_the_rest_stays(ops, env):
-    ops.compose.set_settings(LIVE_DATA="db_data_18", UPGRADING_TO="db_data_19")
+    ops.settings.set_settings(LIVE_DATA="db_data_18", UPGRADING_TO="db_data_19")
     assert env.read_text() == (
         "# A comment\nLIVE_DATA=db_data_18\nDOMAIN=example.org\nUPGRADING_TO=db_data_19\n"
     )
-    ops.compose.set_settings(UPGRADING_TO=None)
+    ops.settings.set_settings(UPGRADING_TO=None)
     assert "UPGRADING_TO" not in env.read_text()
-    assert ops.compose.setting("LIVE_DATA") == "db_data_18"
-    assert ops.compose.setting("UPGRADING_TO") == ""
+    assert ops.settings.setting("LIVE_DATA") == "db_data_18"
+    assert ops.settings.setting("UPGRADING_TO") == ""
     assert env.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in env.parent.iterdir()] == [".env"]
 
@@ -41,8 +41,8 @@ def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monk
     before = b'# caf\xe9\nLIVE_DATA="db_data_17"\n'
     Path(".env").write_bytes(before)
 
-    assert ops.compose.setting("LIVE_DATA") == "db_data_17"
-    ops.compose.set_settings(UPGRADING_TO="db_data_18")
+    assert ops.settings.setting("LIVE_DATA") == "db_data_17"
+    ops.settings.set_settings(UPGRADING_TO="db_data_18")
     assert Path(".env").read_bytes() == before + b"UPGRADING_TO=db_data_18\n"
 
 
@@ -61,7 +61,7 @@ def test_an_upgrade_that_goes_back_starts_the_site_whatever_fails(ops, env, monk
     work = object.__new__(ops.upgrade.Upgrade)
     work.project, work.before, work.is_stopped = "shop", {env: env.read_text()}, True
     work.old, work.live, work.target = 17, "db_data_17", "db_data_18"
-    ops.compose.set_settings(UPGRADING_TO="other")
+    ops.settings.set_settings(UPGRADING_TO="other")
 
     work.undo()
 
