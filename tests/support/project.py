@@ -280,7 +280,12 @@ class Project:
             text = self.read(name).replace(f"postgres:{old}-", f"postgres:{new}-")
             text = re.sub(rf"(db_data_|postgres_data\}}?/){old}", rf"\g<1>{new}", text)
             if (int(old) < 18) != (int(new) < 18):
-                text = re.sub(r"lib/postgresql(/data)?$", rf"lib/postgresql{'/data' * (int(new) < 18)}", text, flags=re.M)
+                text = re.sub(
+                    r"lib/postgresql(/data)?$",
+                    rf"lib/postgresql{'/data' * (int(new) < 18)}",
+                    text,
+                    flags=re.MULTILINE,
+                )
             (self.path / name).write_text(text)
 
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
