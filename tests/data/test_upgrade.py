@@ -65,13 +65,11 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     # The programs of backup follow the server.
     assert "-pg18" in project.run("make", "backup").stdout
     # What a release takes back is a setting, and not the place of the data.
-    setting = "    cpus: ${DB_CPUS:-1}\n"
-    project.replace(
-        "compose.production.yaml", setting, f'{setting}    command: ["postgres", "-c", "x=y"]\n'
-    )
+    command = 'command: ["postgres"]\n'
+    project.replace("compose.production.yaml", command, 'command: ["postgres", "-c", "x=y"]\n')
     assert "db has its old settings again." in project.deploy(check=False).stdout
     assert version(project) == "18"
-    project.replace("compose.production.yaml", '    command: ["postgres", "-c", "x=y"]\n', "")
+    project.replace("compose.production.yaml", 'command: ["postgres", "-c", "x=y"]\n', command)
     assert "\nReleased. https://" in project.deploy().stdout
     project.compose("down")
     project.up()
