@@ -54,7 +54,8 @@ def measure(group: Group, folder: Path, rows: int = 1_700_000) -> None:
         copy = ("pg_dump", "-U", "postgres", "-Fd", "-j", "2", "-f", "/tmp/bare", name)
         bare_copy = in_db(*copy) + bare_restore("/tmp/bare")
         in_db("rm", "-r", "/tmp/bare")
-        upgrade = ("make", "upgrade-postgres", "TO=18")
+        project.name_postgres("18")
+        upgrade = ("make", "upgrade-postgres")
         took = seconds(lambda: project.run(*upgrade, timeout=1800))
         group.add(
             f"make upgrade-postgres of {size:.0f} MB",

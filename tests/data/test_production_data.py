@@ -28,10 +28,15 @@ def test_data_moves_from_development_to_production_and_what_it_replaced_is_kept(
     assert project.sql("SELECT count(*) FROM kept") == "1000"
 
     replaced = re.search(r"kept as the database (\S+)", printed)[1]
-    refused = project.run("make", "upgrade-postgres", "TO=18", check=False)
     assert (
-        refused.returncode != 0
-        and f"other databases with data, see make backups: {replaced}" in refused.stdout
+        project.admin_sql(f"SELECT count(*) FROM pg_database WHERE datname = '{replaced}'") == "1"
+    )
+    project.name_postgres("18")
+    refused = project.run("make", "upgrade-postgres", check=False)
+    assert refused.returncode != 0
+    assert (
+        "Nothing was upgraded: .released.json does not say how the server of db_data_17 ran"
+        in refused.stdout
     )
 
 

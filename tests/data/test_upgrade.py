@@ -12,9 +12,9 @@ from tests.support.rich_database import MORE_ROLES, RICH, state_of
 pytestmark = pytest.mark.stack
 
 
-def upgrade(project: Project, to: str, *words: str, check: bool = True):
-    """Run the upgrade."""
-    return project.run("make", "upgrade-postgres", f"TO={to}", *words, check=check)
+def upgrade(project: Project, check: bool = True):
+    """Run the upgrade to what the files name."""
+    return project.run("make", "upgrade-postgres", check=check)
 
 
 def version(project: Project) -> str:
@@ -36,7 +36,7 @@ def volumes(project: Project) -> set[str]:
 def assert_nothing_is_left(project: Project) -> None:
     """Fail if an upgrade has left a container, a volume or a mark of its own."""
     names = project.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
-    assert not [name for name in names if name.startswith(f"{project.stack}-upgrade")]
+    assert not [name for name in names if name.startswith(project.stack) and "-run-" in name]
     assert not [name for name in volumes(project) if "upgrade" in name]
     assert "UPGRADING" not in project.read(".env")
 
@@ -52,7 +52,8 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
         LEFT JOIN pg_db_role_setting ON setrole = pg_authid.oid WHERE rolname !~ '^(pg_|postgres)' ORDER BY 1, 4"""
     before = without_new_rights(state_of(project)), project.admin_sql(roles)
 
-    printed = upgrade(project, "18").stdout
+    project.name_postgres("18")
+    printed = upgrade(project).stdout
 
     assert version(project) == "18"
     assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before
@@ -63,6 +64,12 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     assert_nothing_is_left(project)
     # The programs of backup follow the server.
     assert "-pg18" in project.run("make", "backup").stdout
+    # What a release takes back is a setting, and not the place of the data.
+    command = 'command: ["postgres"]\n'
+    project.replace("compose.production.yaml", command, 'command: ["postgres", "-c", "x=y"]\n')
+    assert "db has its old settings again." in project.deploy(check=False).stdout
+    assert version(project) == "18"
+    project.replace("compose.production.yaml", 'command: ["postgres", "-c", "x=y"]\n', command)
     assert "\nReleased. https://" in project.deploy().stdout
     project.compose("down")
     project.up()
@@ -75,29 +82,32 @@ def test_an_upgrade_of_a_bind_mount_with_images_of_other_names(make_stack):
     project = make_stack(
         deployment="compose", postgres_storage="bind_mount", postgres_version="17", ci="none"
     )
-    images = []
-    for major, tag in (("17", "17.99-mine"), ("18", "18-mine")):
-        images.append(f"{project.slug}:{tag}")
-        project.run("docker", "tag", f"postgres:{major}-trixie", images[-1])
-    for file in ("compose.yaml", "ops/Dockerfile"):
-        project.replace(file, "postgres:17-trixie", images[0])
+    images = {"17": f"{project.slug}:17.99-mine", "18": f"{project.slug}:18-mine"}
+    for major, image in images.items():
+        project.run("docker", "tag", f"postgres:{major}-trixie", image)
     try:
         project.to_production()
+        for file in ("compose.yaml", "ops/Dockerfile"):
+            project.replace(file, "postgres:17-trixie", images["17"])
         project.deploy()
         project.sql("CREATE TABLE kept AS SELECT n FROM generate_series(1, 1000) n")
 
-        printed = upgrade(project, "18").stdout
+        for file in ("compose.yaml", "ops/Dockerfile"):
+            project.replace(file, images["17"], "postgres:17-trixie")
+        project.name_postgres("18")
+        for file in ("compose.yaml", "ops/Dockerfile"):
+            project.replace(file, "postgres:18-trixie", images["18"])
+        printed = upgrade(project).stdout
 
         assert version(project) == "18"
         assert project.sql("SELECT count(*) FROM kept") == "1000"
         assert re.search(r"stays until you delete it: /\S+/postgres_data/17\n", printed)
         assert (project.path / "postgres_data/17").is_dir()
         assert project.setting("LIVE_DATA") == "postgres_data/18"
-        assert f"image: {images[1]}\n" in project.read("compose.yaml")
         assert_nothing_is_left(project)
     finally:
         project.remove_from_engine()
-        project.run("docker", "image", "rm", *images)
+        project.run("docker", "image", "rm", *images.values())
 
 
 @pytest.fixture(scope="module")
@@ -146,15 +156,23 @@ def started(project: Project) -> list[str]:
 @pytest.mark.xdist_group("upgrade")
 def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
     project = site
-    before, running = contents(project), started(project)
-    for to, says in {
-        "": "TO is the major version to move to, as in TO=18, not ''.",
-        "9" * 20: "TO is the major version to move to, as in TO=18, not '9",
-        "16": "the project is on PostgreSQL 17 already, and TO=16 is not newer.",
-        "99": "there is no image postgres:99-trixie. Name the one of PostgreSQL 99: IMAGE=",
-    }.items():
-        process = upgrade(project, to, check=False)
-        assert process.returncode != 0 and f"Nothing was upgraded: {says}" in process.stdout
+    running = started(project)
+
+    def refused() -> str:
+        process = upgrade(project, check=False)
+        assert process.returncode != 0 and "Nothing was upgraded: " in process.stdout
+        return process.stdout
+
+    assert "the data is in db_data_17, and compose.yaml names db_data_17. First name" in refused()
+    project.name_postgres("18")
+    before = contents(project)
+    project.replace("ops/Dockerfile", "postgres:18-", "postgres:17-")
+    assert "compose.yaml names postgres:18-trixie, and ops/Dockerfile another image." in refused()
+    project.replace("ops/Dockerfile", "postgres:17-", "postgres:18-")
+    project.replace("compose.yaml", ":/var/lib/postgresql\n", ":/var/lib/postgresql/data\n")
+    assert "this PostgreSQL has its data in /var/lib/postgresql/18/docker, and" in refused()
+    (project.path / "compose.yaml").write_bytes(before["compose.yaml"])
+    assert contents(project) == before
 
     project.admin_sql("CREATE DATABASE other")
     project.admin_sql("CREATE TABLE theirs AS SELECT 1", "other")
@@ -164,27 +182,19 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
     project.admin_sql("ALTER SYSTEM SET work_mem = '7MB'", "postgres")
     conf = 'echo "log_min_duration_statement = 4321" >> "$PGDATA/postgresql.conf"'
     project.exec("db", "sh", "-c", conf)
-    process = upgrade(project, "18", check=False)
-    assert process.returncode != 0
+    printed = refused()
     for says in (
         "subscriptions: news",
         "settings of ALTER SYSTEM: work_mem",
         "other databases with data, see make backups: other",
         "settings of postgresql.conf, which can be in the command of db: log_min_duration_statement",
     ):
-        assert says in process.stdout, process.stdout
+        assert says in printed, printed
     project.exec("db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
     project.admin_sql("ALTER SYSTEM RESET work_mem", "postgres")
     project.admin_sql("ALTER SUBSCRIPTION news SET (slot_name = NONE)")
     project.admin_sql("DROP SUBSCRIPTION news")
     project.admin_sql("DROP DATABASE other", "postgres")
-
-    project.replace("compose.yaml", "image: postgres:17-", "image: ${IMAGE:-postgres}:17-")
-    changed = contents(project)
-    process = upgrade(project, "18", check=False)
-    assert "compose.yaml has to say 'image: postgres:17-trixie'" in process.stdout
-    assert contents(project) == changed
-    (project.path / "compose.yaml").write_bytes(before["compose.yaml"])
 
     assert started(project) == running
     assert_as_it_was(project, before)
@@ -193,8 +203,7 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
     project.run("docker", "volume", "create", f"{project.stack}_db_data_18")
     make_data = ("--volume", f"{project.stack}_db_data_18:/data", "--entrypoint", "touch")
     project.run("docker", "run", "--rm", *make_data, "postgres:18-trixie", "/data/PG_VERSION")
-    process = upgrade(project, "18", check=False)
-    assert f"there is data in {project.stack}_db_data_18 already." in process.stdout
+    assert f"there is data in {project.stack}_db_data_18 already." in refused()
     project.run("docker", "volume", "rm", f"{project.stack}_db_data_18")
     assert_as_it_was(project, before)
 
@@ -202,77 +211,75 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
 @pytest.mark.xdist_group("upgrade")
 def test_an_upgrade_that_is_interrupted_leaves_the_old_one(site):
     project = site
+    project.name_postgres("18")
     before = contents(project)
-    terminal = project.in_terminal("make", "upgrade-postgres", "TO=18")
+    terminal = project.in_terminal("make", "upgrade-postgres")
     terminal.wait_for("Dumping")
     terminal.press_ctrl_c()
     assert terminal.end() != 0
-    assert "The project is on PostgreSQL 17, as it was." in terminal.shown
+    assert "The site is on db_data_17, as it was." in terminal.shown
     assert_as_it_was(project, before)
 
     # The comparison finds a difference.
-    compare = "        drill.compare(new"
+    compare = "            drill.compare(new"
     tamper = '        new.execute("DELETE FROM public.kept;", name)\n'
-    project.replace("ops/upgrade.py", compare, tamper + compare)
-    process = upgrade(project, "18", check=False)
+    project.replace("ops/upgrade.py", compare, f"    {tamper}{compare}")
+    process = upgrade(project, check=False)
     (project.path / "ops/upgrade.py").write_bytes(before["ops/upgrade.py"])
     assert process.returncode != 0 and "differs from it." in process.stdout
     assert_as_it_was(project, before)
 
     # The containers of the site are removed meanwhile.
-    running = project.start("make", "upgrade-postgres", "TO=18", env={})
+    running = project.start("make", "upgrade-postgres", env={})
     running.wait_for("Restoring backups/")
     project.compose("down")
     running.process.terminate()
     running.end()
-    project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
+    assert "The site is stopped, with its data in db_data_17. Run this again" in running.printed()
+    assert_nothing_is_left(project)
+    project.name_postgres("17")
+    project.deploy()
+    project.name_postgres("18")
     assert_as_it_was(project, before)
 
 
 @pytest.mark.xdist_group("upgrade")
-def test_an_upgrade_that_was_killed_is_completed_also_on_another_machine(site):
+def test_an_upgrade_that_was_killed_is_completed_by_the_next(site):
     project = site
-    old = {
-        name: project.read(name)
-        for name in ("compose.yaml", "compose.production.yaml", "ops/Dockerfile")
-    }
     acknowledged = write_rows(project)
-    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", "18", env={})
+    project.name_postgres("18")
+    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", env={})
     running.wait_for("Restoring backups/")
     running.process.kill()
     running.end()
 
-    # The files name the new place, as if git had brought them, and the data is in the old one.
-    assert "db_data_18" in project.read("compose.yaml")
+    # The files name the new place, and the data is in the old one.
     process = project.deploy(check=False)
     assert process.returncode == 1
     (line,) = [line for line in process.stdout.splitlines() if line.startswith("Not released")]
     assert "the data of this site is in db_data_17, and compose.yaml names db_data_18." in line
-    assert "make upgrade-postgres TO=18" in line
+    assert "To move it: make upgrade-postgres." in line
     project.compose("up", "--detach", "db", check=False)
     project.wait_until(lambda: "The data of this site is in db_data_17" in project.logs("db"))
 
-    # Killed while it writes the files, compose.yaml last. Killed again, after the point of no return.
-    (project.path / "compose.yaml").write_text(old["compose.yaml"])
-    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", "18", env={})
+    # Killed again, after the point of no return: a release completes it.
+    running = project.start("python3", "-m", "ops.host", "upgrade-postgres", env={})
     wait_until(lambda: "LIVE_DATA=db_data_18" in project.read(".env"), 300, running.printed)
     running.process.kill()
     running.end()
-    upgrade(project, "18")
+    project.deploy()
 
     assert version(project) == "18"
-    assert "db_data_18" in project.read("compose.yaml")
     assert {int(row) for row in project.sql("SELECT id FROM written").split()} >= acknowledged
     project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
     assert_nothing_is_left(project)
     # An older commit would show the data of then.
-    for name, text in old.items():
-        (project.path / name).write_text(text)
+    project.name_postgres("17")
     process = project.deploy(check=False)
     assert process.returncode == 1
     assert "in db_data_18, and compose.yaml names db_data_17. To stay, undo that" in process.stdout
-    process = upgrade(project, "18", check=False)
-    assert process.returncode != 0 and "To stay, undo that" in process.stdout
+    process = upgrade(project, check=False)
+    assert process.returncode != 0 and "and compose.yaml names db_data_17" in process.stdout
 
 
 def write_rows(project: Project) -> set[int]:

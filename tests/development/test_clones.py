@@ -64,7 +64,7 @@ def test_two_clones_and_production_share_nothing(make_stack, tmp_path):
         assert refused.returncode == 1
         taken = f"{production.path} is {production.stack} already."
         assert taken in refused.stdout
-        upgrade = ("make", "upgrade-postgres", "TO=18")
+        upgrade = ("make", "upgrade-postgres")
         refused = Project(tmp_path / "copy").run(*upgrade, check=False)
         assert refused.returncode != 0 and taken in refused.stdout
 

@@ -173,7 +173,8 @@ def test_an_upgrade_under_work_loses_no_task(make_stack):
     queue.python("for n in range(300): work.record.enqueue(f'task {n}', 0.2)")
     queue.wait_for("task 3")
 
-    project.run("make", "upgrade-postgres", "TO=18")
+    project.name_postgres("18")
+    project.run("make", "upgrade-postgres")
 
     assert project.sql("SHOW server_version").startswith("18")
     project.wait_until(lambda: len(set(queue.done())) == 300, 180)

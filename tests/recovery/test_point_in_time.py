@@ -605,7 +605,8 @@ def test_an_upgrade_begins_a_new_history_and_the_old_version_reaches_the_old_one
             moment = time.time()
             writer.wait_for_rows(100)
 
-        printed = project.run("make", "upgrade-postgres", "TO=17").stdout
+        project.name_postgres("17")
+        printed = project.run("make", "upgrade-postgres").stdout
 
         # The slot of wal is no matter of the user.
         assert "Replication slots" not in printed

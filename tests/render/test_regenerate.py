@@ -204,15 +204,15 @@ def test_generating_again_keeps_what_env_has(tmp_path):
 
 
 def test_generating_again_keeps_empty_folders_of_the_user(tmp_path):
-    assert generate(tmp_path)[0] == 0
+    assert generate(tmp_path, "use_entrypoint=false")[0] == 0
     project = tmp_path / "my_project"
-    assert not (project / "docker/redis").exists()
+    assert not (project / "docker").exists()
     (project / "app/shop/management").mkdir(parents=True)
 
-    assert generate(tmp_path, "--overwrite-if-exists")[0] == 0
+    assert generate(tmp_path, "use_entrypoint=false", "--overwrite-if-exists")[0] == 0
 
     assert (project / "app/shop/management").is_dir()
-    assert not (project / "docker/redis").exists()
+    assert not (project / "docker").exists()
 
 
 def test_a_template_at_a_relative_path_leaves_no_empty_folder(tmp_path):

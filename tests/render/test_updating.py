@@ -100,7 +100,7 @@ def test_a_command_that_fails_ends_the_update_and_changes_nothing(tmp_path, proj
     # The same again is no error.
     update(project, replaced=NO_ENGINE)
     assert "Our shop is open." in project.read("README.md")
-    assert (project.path / "docker/redis/start.sh").exists()
+    assert "redis-server" in project.read("compose.yaml")
 
 
 def test_a_project_below_the_top_of_a_repository_is_refused(tmp_path, project):
@@ -177,7 +177,7 @@ def test_a_clone_updates_with_the_branch_of_the_others(tmp_path, project):
     for answer in ("use_redis", "use_mailpit"):
         assert f"  {answer}: true\n" in project.read(".template.yaml")
     assert "Our shop is open." in project.read("README.md")
-    assert (project.path / "docker/redis/start.sh").exists()
+    assert "redis-server" in project.read("compose.yaml")
 
 
 def test_updates_can_be_picked_where_merges_are_squashed(project):
@@ -190,7 +190,7 @@ def test_updates_can_be_picked_where_merges_are_squashed(project):
 
     assert "Our shop is open." in project.read("README.md")
     assert "mailpit" in project.read("compose.override.yaml")
-    assert (project.path / "docker/redis/start.sh").exists()
+    assert "redis-server" in project.read("compose.yaml")
     assert project.run("git", "log", "--merges", "--oneline").stdout == ""
 
 
@@ -207,7 +207,7 @@ def test_a_lost_branch_is_made_again_from_the_answers_of_the_project(tmp_path, t
     assert [line for line in printed.splitlines() if " | " in line] == [" README.md | 2 ++"]
     update(project, "use_redis=true", replaced=NO_ENGINE)
     assert "Our shop is open." in project.read("README.md")
-    assert (project.path / "docker/redis/start.sh").exists()
+    assert "redis-server" in project.read("compose.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -273,6 +273,21 @@ class Project:
         (self.path / ".env").write_text(env, encoding="utf-8")
         self.run(sys.executable, "scripts/make_secrets.py")
 
+    def name_postgres(self, new: str) -> None:
+        """Let the files name another version of PostgreSQL, as the line of docs/data.md does in development."""
+        old = re.search(r"image: postgres:(\d+)", self.read("compose.yaml"))[1]
+        for name in ("compose.yaml", "compose.production.yaml", "ops/Dockerfile"):
+            text = self.read(name).replace(f"postgres:{old}-", f"postgres:{new}-")
+            text = re.sub(rf"(db_data_|postgres_data\}}?/){old}", rf"\g<1>{new}", text)
+            if (int(old) < 18) != (int(new) < 18):
+                text = re.sub(
+                    r"lib/postgresql(/data)?$",
+                    rf"lib/postgresql{'/data' * (int(new) < 18)}",
+                    text,
+                    flags=re.MULTILINE,
+                )
+            (self.path / name).write_text(text)
+
     def deploy(self, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Release the project, after to_production."""
         return self.run(*DEPLOY, check=check, env=environment)
