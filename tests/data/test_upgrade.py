@@ -57,6 +57,9 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
 
     assert version(project) == "18"
     assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before
+    # The next one finds no setting that initdb has not written.
+    reasons = "from ops.upgrade import CANNOT_MOVE, LIVE; print([LIVE.names(q) for q in CANNOT_MOVE.values()])"
+    assert project.exec("backup", "python3", "-c", reasons).stdout == "[[], [], [], [], []]\n"
     project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
     assert f"The old data stays until you delete it: {project.stack}_db_data_15" in printed
     assert {"db_data_15", "db_data_18"} <= volumes(project)
@@ -163,7 +166,7 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
         assert process.returncode != 0 and "Nothing was upgraded: " in process.stdout
         return process.stdout
 
-    assert "the data is in db_data_17, and compose.yaml names db_data_17. First name" in refused()
+    assert "the data is in db_data_17, and compose.yaml names db_data_17. After an" in refused()
     project.name_postgres("18")
     before = contents(project)
     project.replace("ops/Dockerfile", "postgres:18-", "postgres:17-")
@@ -172,6 +175,11 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
     project.replace("compose.yaml", ":/var/lib/postgresql\n", ":/var/lib/postgresql/data\n")
     assert "this PostgreSQL has its data in /var/lib/postgresql/18/docker, and" in refused()
     (project.path / "compose.yaml").write_bytes(before["compose.yaml"])
+    # Only one of the files was committed.
+    project.replace("compose.production.yaml", "db_data_18", "db_data_17")
+    says = "compose.yaml names db_data_18, and compose.production.yaml db_data_17: write the same."
+    assert says in refused() and says in project.deploy(check=False).stdout
+    project.replace("compose.production.yaml", "db_data_17", "db_data_18")
     assert contents(project) == before
 
     project.admin_sql("CREATE DATABASE other")
@@ -180,14 +188,14 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
         "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)"
     )
     project.admin_sql("ALTER SYSTEM SET work_mem = '7MB'", "postgres")
-    conf = 'echo "log_min_duration_statement = 4321" >> "$PGDATA/postgresql.conf"'
+    conf = 'printf "log_min_duration_statement = 4321\nmax_connections = 4321\n" >> "$PGDATA/postgresql.conf"'
     project.exec("db", "sh", "-c", conf)
     printed = refused()
     for says in (
         "subscriptions: news",
         "settings of ALTER SYSTEM: work_mem",
         "other databases with data, see make backups: other",
-        "settings of postgresql.conf, which can be in the command of db: log_min_duration_statement",
+        "which belong into the command of db instead: log_min_duration_statement, max_connections",
     ):
         assert says in printed, printed
     project.exec("db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
@@ -235,7 +243,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_one(site):
     project.compose("down")
     running.process.terminate()
     running.end()
-    assert "The site is stopped, with its data in db_data_17. Run this again" in running.printed()
+    assert "The site is stopped, with its data in db_data_17 (" in running.printed()
     assert_nothing_is_left(project)
     project.name_postgres("17")
     project.deploy()

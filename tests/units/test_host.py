@@ -51,13 +51,12 @@ def test_an_upgrade_that_goes_back_starts_the_site_whatever_fails(ops, env, monk
 
     def docker(*words: str) -> str:
         commands.append(" ".join(words))
-        if words[:2] != ("compose", "start"):
+        if words[-1] != "start":
             raise ops.process.Failed("docker", 1, "no space left on device")
         return ""
 
     monkeypatch.setattr(ops.upgrade, "docker", docker)
     monkeypatch.setattr(ops.process, "ignore_signals", lambda: None)
-    monkeypatch.setattr(ops.compose, "containers", lambda *_: ["db"])
     work = object.__new__(ops.upgrade.Upgrade)
     work.project, work.is_stopped = "shop", True
     work.live, work.target = "db_data_17", "db_data_18"
@@ -65,10 +64,41 @@ def test_an_upgrade_that_goes_back_starts_the_site_whatever_fails(ops, env, monk
 
     work.undo()
 
-    assert commands[-1] == "compose start"
+    assert commands[-1] == "compose --project-directory . --file .released.json start"
     said = capsys.readouterr().out
     assert "Not all is as it was: no space left on device" in said
     assert said.endswith("The site is on db_data_17, as it was.\n")
+
+
+def test_an_upgrade_that_cannot_start_the_site_says_so(ops, env, monkeypatch, capsys):
+    def docker(*_: str) -> str:
+        raise ops.process.Failed("docker", 1, 'service "db" has no container to start')
+
+    monkeypatch.setattr(ops.upgrade, "docker", docker)
+    monkeypatch.setattr(ops.process, "ignore_signals", lambda: None)
+    work = object.__new__(ops.upgrade.Upgrade)
+    work.project, work.live, work.target, work.is_stopped = "shop", "db_data_17", "db_data_18", True
+
+    work.undo()
+
+    reason = '(service "db" has no container to start)'
+    last = (
+        f"The site is stopped, with its data in db_data_17 {reason}. Run this again to move it.\n"
+    )
+    assert capsys.readouterr().out.endswith(last)
+
+
+def test_of_two_equal_settings_the_last_one_counts_and_one_is_left(ops, env):
+    env.write_bytes(b"N=1\r\nOTHER=\x0c\r\nN=2\r\n")
+    assert ops.settings.setting("N") == "2"
+    ops.settings.set_settings(N="3")
+    assert env.read_bytes() == b"N=3\nOTHER=\x0c\n"
+
+
+def test_a_time_limit_that_is_no_number_is_refused(ops, monkeypatch):
+    monkeypatch.setenv("DEPLOY_TIMEOUT", "2m")
+    with pytest.raises(ops.process.Refused, match="a number of seconds, not '2m'"):
+        ops.settings.deploy_timeout()
 
 
 def test_a_place_without_a_version_is_refused(ops):
