@@ -34,7 +34,9 @@ def test_data_moves_from_development_to_production_and_what_it_replaced_is_kept(
     project.name_postgres("18")
     refused = project.run("make", "upgrade-postgres", check=False)
     assert refused.returncode != 0
-    assert "Nothing was upgraded: .released.json does not say how db_data_17 ran" in refused.stdout
+    assert (
+        "Nothing was upgraded: LIVE_DATA in .env does not say where the data is." in refused.stdout
+    )
 
 
 @pytest.mark.parametrize("storage", ["bind_mount", "tmpfs"])
