@@ -107,13 +107,13 @@ def test_a_place_without_a_version_is_refused(ops):
         ops.upgrade.version("mydata")
 
 
-# Stands for docker: a program in a container that ends with its input.
+# Stands for docker: a program in a container that ends with its input. It says something when its caller waits for it.
 DOCKER = """#!/bin/sh
 case $1 in
   compose) echo '{"name": "site", "services": {"backup": {"image": "shop-backup"}}}' ;;
   ps) echo container ;;
   inspect) echo '[{"Mounts": [{"Destination": "/ops"}]}]' ;;
-  exec) echo begun; cat > /dev/null; echo 'No backup was made: it was interrupted.'; exit 0 ;;
+  exec) sleep 0.5; echo begun; cat > /dev/null; echo 'No backup was made: it was interrupted.'; exit 0 ;;
 esac
 """
 
