@@ -160,11 +160,21 @@ def test_the_largest_body_and_the_domain_change(site):
     assert site.request("/").status == 200
 
 
-def test_a_pause_is_announced_and_comes_after_the_backup(site):
+def test_a_pause_is_announced_and_comes_after_the_backup_and_other_containers_keep_running(site):
     site.replace("compose.yaml", "shm_size: 256mb", "shm_size: 192mb")
     site.replace(".env", "NGINX_MEMORY=1g", "NGINX_MEMORY=896m")
-    # What a user has exported for other work does not matter.
-    printed = release(site, pauses=True, COMPOSE_PROGRESS="json", COMPOSE_ANSI="always")
+    job = site.compose("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.split()[-1]
+    site.compose("run", "--no-deps", "migrate", "true")
+    try:
+        # What a user has exported for other work does not matter.
+        printed = release(site, pauses=True, COMPOSE_PROGRESS="json", COMPOSE_ANSI="always")
+        running = ("docker", "inspect", "--format", "{{.State.Running}}", job)
+        assert site.run(*running).stdout.strip() == "true"
+    finally:
+        label = f"label=com.docker.compose.project={site.stack}"
+        oneoffs = ("--filter", label, "--filter", "label=com.docker.compose.oneoff=True")
+        ids = site.run("docker", "ps", "--all", "--quiet", *oneoffs).stdout.split()
+        site.run("docker", "rm", "--force", *ids)
     assert 0 < printed.index("Made backups/") < printed.index("db restarts with its new settings")
     assert "nginx restarts with its new settings" in printed
     assert site.inspect("db", "{{.HostConfig.ShmSize}}") == [str(192 * 1024**2)]
@@ -237,20 +247,6 @@ def test_an_interrupted_release_leaves_nothing_behind(site, name, moment):
         site.wait_until(lambda: len(load.progress) > seen + 2)
     assert set(load.answers) == {200}, load.answers
     settle(site)
-
-
-def test_other_containers_of_the_project_keep_running(site):
-    job = site.compose("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.split()[-1]
-    site.compose("run", "--no-deps", "migrate", "true")
-    try:
-        release(site)
-        running = ("docker", "inspect", "--format", "{{.State.Running}}", job)
-        assert site.run(*running).stdout.strip() == "true"
-    finally:
-        label = f"label=com.docker.compose.project={site.stack}"
-        oneoffs = ("--filter", label, "--filter", "label=com.docker.compose.oneoff=True")
-        ids = site.run("docker", "ps", "--all", "--quiet", *oneoffs).stdout.split()
-        site.run("docker", "rm", "--force", *ids)
 
 
 def test_a_port_in_use_is_reported_before_anything_changes(site):
