@@ -55,8 +55,8 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def wait_for_page(url: str, context: ssl.SSLContext | None = None) -> None:
-    """Return when a page answers 200; raise TimeoutError after five minutes."""
-    deadline = time.monotonic() + 300
+    """Return when a page answers 200; raise TimeoutError after ten minutes."""
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         with suppress(OSError), urllib.request.urlopen(url, timeout=1, context=context) as response:
             if response.status == 200:
