@@ -46,8 +46,10 @@ def draw(group: dict, scheme: str, file: Path) -> None:
         for axis, measure in zip(axes.flat, measures, strict=True):
             samples = measure["samples"]
             medians = {subject: statistics.median(values) for subject, values in samples.items()}
-            # Where there is nothing else, all bars are of this template.
-            own_bars = [subject for subject in samples if subject.startswith(OURS)] or samples
+            # Where nothing is named after it, all bars but those of peers are of this template.
+            peers = tuple(group.get("peers", ()))
+            own_bars = [subject for subject in samples if subject.startswith(OURS)]
+            own_bars = own_bars or [name for name in samples if not name.startswith(peers)]
             colors = [own if subject in own_bars else other for subject in samples]
             axis.barh(list(samples), list(medians.values()), height=0.7, color=colors)
             for place, (subject, values) in enumerate(samples.items()):

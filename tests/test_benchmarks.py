@@ -111,6 +111,36 @@ def test_another_project_publishes_only_its_page_and_only_on_this_machine(tmp_pa
     ]
     assert "ports" not in db and db["image"] == "postgres" and "image" not in web
 
+    project.resolve("compose.yaml", target=3000)
+
+    config = json.loads(project.compose("config", "--format", "json").stdout)
+    (port,) = config["services"]["web"]["ports"]
+    assert (port["host_ip"], port["target"]) == ("127.0.0.1", 3000)
+
+
+@pytest.mark.plots
+def test_a_bar_has_the_colour_of_this_template_unless_it_is_of_a_peer(tmp_path):
+    from benchmarks import plot
+
+    samples = {"release of code": [1], "other 1234567, code": [2]}
+    measure = {"measure": "m", "unit": "", "more_is_better": False, "samples": samples}
+    group = {"measures": [measure | {"notes": {}}], "peers": {"other 1234567": {}}}
+
+    plot.draw(group, "light", tmp_path / "plot.svg")
+
+    drawn = (tmp_path / "plot.svg").read_text()
+    _, _, own, other = plot.SCHEMES["light"]
+    assert (drawn.count(f"fill: {own}"), drawn.count(f"fill: {other}")) == (1, 1)
+
+
+@pytest.mark.plots
+def test_a_project_for_production_has_the_values_that_its_example_names_for_that(tmp_path):
+    from benchmarks.peers import for_production
+
+    example = "#export DEBUG=false\nexport DEBUG=true\n\n#A=\nexport A=1\n#B=2\nexport C=3\n"
+
+    assert for_production(example) == "export DEBUG=false\n\nA=\n#B=2\nexport C=3\n"
+
 
 def refusal(group: str, **environment: str) -> str:
     """Return what make bench prints about a group that it refuses."""

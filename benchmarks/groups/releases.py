@@ -4,6 +4,8 @@ from pathlib import Path
 
 from benchmarks.figures import Group
 from benchmarks.measuring import released, seconds, under_load
+from benchmarks.peers import SITE_PEERS
+from tests.support.project import Project
 
 # The tier of the tests whose service it needs.
 NEEDS = "stack"
@@ -12,6 +14,12 @@ NEEDS = "stack"
 def measure(group: Group, folder: Path) -> None:
     """Measure what a release under load loses."""
     samples, notes = {}, {}
+
+    def release(subject: str, project: Project) -> None:
+        took, lost, answered = under_load(project, lambda: seconds(project.deploy))
+        samples[subject] = [lost]
+        notes[subject] = f"{lost:,} of {answered + lost:,}, in {took:.0f} s"
+
     with released(folder / "releases") as project:
         changes = {
             "code": ("app/core/views.py", "import platform", "import platform  # a change"),
@@ -22,7 +30,10 @@ def measure(group: Group, folder: Path) -> None:
         }
         for name, change in changes.items():
             project.replace(*change)
-            took, lost, answered = under_load(project, lambda: seconds(project.deploy))
-            samples[f"release of {name}"] = [lost]
-            notes[f"release of {name}"] = f"{lost} of {answered + lost:,}, in {took:.0f} s"
+            release(f"release of {name}", project)
+    for peer in SITE_PEERS:
+        group.add_peer(peer.subject, peer.commit, peer.answers)
+        with peer.in_production(folder / "releases") as project:
+            project.replace(project.site.urls, "def address", "# a change\ndef address")
+            release(f"{peer.subject}, code", project)
     group.add("requests lost", "", samples, notes=notes)
