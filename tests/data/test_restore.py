@@ -165,7 +165,7 @@ def test_a_dump_with_objects_of_a_superuser_says_how_to_restore_it(project):
 ATTACK = """
 CREATE FUNCTION attack(place text) RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN
   EXECUTE 'RESET ROLE';
-  EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'touch /tmp/attack_' || place);
+  EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'cat > /tmp/attack_' || place);
   EXECUTE 'ALTER ROLE django SUPERUSER';
   RETURN true;
 EXCEPTION WHEN insufficient_privilege OR invalid_parameter_value THEN RETURN true;
