@@ -287,13 +287,10 @@ def test_the_container_restarts_when_gunicorn_ends(site):
 
 def test_a_page_of_a_frozen_container_is_given_up(site):
     (container,) = site.containers("app")
-    site.run("docker", "pause", container)
-    try:
+    with site.paused(container):
         # The client would wait for 60 seconds.
         assert site.request("/").status == 502
         site.wait_until(lambda: '"app_status":"504"' in site.logs("nginx"))
-    finally:
-        site.run("docker", "unpause", container)
     site.wait_until(lambda: site.request("/").status == 200)
 
 

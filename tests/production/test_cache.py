@@ -2,12 +2,25 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.support.production import inside
+from tests.support.project import Project
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
+
+
+@contextmanager
+def stopped(site: Project, service: str) -> Iterator[None]:
+    """Stop a service for a while."""
+    site.compose("stop", service)
+    try:
+        yield
+    finally:
+        site.compose("start", service)
 
 
 def test_the_site_goes_on_without_its_cache(site):
@@ -21,9 +34,9 @@ def test_the_site_goes_on_without_its_cache(site):
     assert "67108864" in limits and "allkeys-lru" in limits
     assert "NOAUTH" in inside(site, "redis", "redis-cli", "ping", check=False)
 
-    for stop, start in (("stop", "start"), ("pause", "unpause")):
-        site.compose(stop, "redis")
-        try:
+    (redis,) = site.containers("redis")
+    for away in (stopped(site, "redis"), site.paused(redis)):
+        with away:
             began = time.monotonic()
             answer = site.request("/health/ready")
             assert answer.status == 200
@@ -37,7 +50,5 @@ def test_the_site_goes_on_without_its_cache(site):
             assert time.monotonic() - began < 25
             assert inside(site, "app", *shell, remember) == "None None"
             assert site.inspect("app", "{{.State.Health.Status}}") == ["healthy"]
-        finally:
-            site.compose(start, "redis")
         site.wait_until(lambda: json.loads(site.request("/health/ready").text) == health)
     site.wait_until(lambda: site.inspect("redis", "{{.State.Health.Status}}") == ["healthy"])

@@ -185,12 +185,9 @@ def test_a_worker_that_was_paused_beyond_its_lease_records_nothing(queue):
         queue.project.wait_until(lambda: queue.task("record")["status"] == "RUNNING", 20)
         # It begins with the name of the host, which is the id of the container.
         old = queue.task("record")["locked_by"][:12]
-        queue.project.run("docker", "pause", old)
-        try:
+        with queue.project.paused(old):
             queue.project.wait_until(lambda: queue.task("record")["status"] == "SUCCESSFUL", 30)
             before = queue.task("record")
-        finally:
-            queue.project.run("docker", "unpause", old)
         # Its own attempt ends, too, and counts for nothing.
         queue.project.wait_until(lambda: queue.done().count("slow") == 2, 30)
         assert before["attempts"] == 2 and queue.task("record") == before

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.embedded_postgres import free_port
@@ -247,6 +248,21 @@ class Project:
     def wait_until(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Return when the condition holds; after so many seconds, fail with the logs."""
         wait_until(condition, seconds, self.logs)
+
+    @contextmanager
+    def paused(self, container: str) -> Iterator[None]:
+        """Freeze the container's processes for a while.
+
+        runc gives up, "unable to freeze", where a process of it is uninterruptible at that moment, such as in a vfork of a
+        health check.
+        """
+        self.wait_until(
+            lambda: self.run("docker", "pause", container, check=False).returncode == 0, 30
+        )
+        try:
+            yield
+        finally:
+            self.run("docker", "unpause", container)
 
     def status(self, path: str) -> int:
         """Return the status of a page, 0 without an answer."""
