@@ -186,6 +186,18 @@ def test_clients_that_hold_what_they_get_take_nothing_from_others(
     assert not killed(site)
 
 
+@pytest.mark.parametrize(("kind", "clients"), [("leavers", 700), ("leaving_streams", 40)])
+def test_clients_that_leave_before_the_answer_leave_no_work_for_app_behind(
+    site, elsewhere, kind, clients
+):
+    words = (kind, "front", "8443", clients, 0, "/slow?seconds=0.5")
+    mount = f"{ROOT}/tests/support/holding.py:/holding.py:ro"
+    attack = ("run", "--rm", "--network", elsewhere, "--volume", mount)
+    site.run("docker", *attack, PYTHON, "python", "/holding.py", *words)
+    # All requests of the attack would take app more than the 15 seconds that nginx waits.
+    assert site.request("/read").status == 200
+
+
 def test_a_flood_of_http_2_streams_ends_no_process(site):
     assert shutil.which("h2load"), "install Debian's package nghttp2-client"
     url = f"https://localhost:{site.port}/"

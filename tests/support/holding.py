@@ -3,6 +3,8 @@
     python holding.py streams HOST PORT 10 60 /page  # HTTP/2 connections that give no room for answers
     python holding.py readers HOST PORT 500 60 /page  # HTTP/1.1 clients that read a byte every five seconds
     python holding.py hellos HOST PORT 4000 60        # connections that begin a TLS handshake
+    python holding.py leavers HOST PORT 900 0 /page   # HTTP/1.1 clients that leave before the answer
+    python holding.py leaving_streams HOST PORT 90 0 /page  # the same over HTTP/2
 
 Only the standard library, so that it runs in any container with Python: a container has an address of its own.
 It prints how many connections are held, and what became of the others.
@@ -56,11 +58,11 @@ class Client:
             return
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["h2" if kind == "streams" else "http/1.1"])
+        context.set_alpn_protocols(["h2" if "streams" in kind else "http/1.1"])
         name = "localhost"
         self.socket = context.wrap_socket(self.socket, server_hostname=name)
         plain = f"GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode()
-        self.socket.sendall(requests(name, path) if kind == "streams" else plain)
+        self.socket.sendall(requests(name, path) if "streams" in kind else plain)
 
     def receive(self, counts: Counter[str]) -> bool:
         """Read a byte, or count all frames that have arrived; return whether the connection lives."""
@@ -89,7 +91,13 @@ class Client:
 
 
 def main(kind: str, host: str, port: str, clients: str, seconds: str, path: str = "/") -> None:
-    """Hold as many connections as the front allows, for so many seconds."""
+    """Hold as many connections as the front allows, for so many seconds, or leave each at once."""
+    if kind.startswith("leav"):
+        for _ in range(int(clients)):
+            client = Client(kind, host, int(port), path)
+            time.sleep(0.02)
+            client.socket.close()
+        return
     counts: Counter[str] = Counter()
     waiting = selectors.DefaultSelector()
     for _ in range(int(clients)):
