@@ -103,6 +103,8 @@ def test_a_restore_that_is_interrupted_changes_nothing(project, big_backup):
     project.compose(*kill, check=False)
     assert running.end() != 0
     assert databases(project) >= {project.slug, f"{project.slug}_restoring"}
+    listed = project.run("make", "backups").stdout
+    assert re.search(rf"not complete\s+database {project.slug}_restoring", listed), listed
     assert project.sql("SELECT * FROM later") == "1"
     running = start_restore(project, big_backup)
     project.compose("kill", "db")

@@ -59,7 +59,7 @@ def test_an_upgrade_keeps_everything_and_the_old_volume(make_site):
     assert (without_new_rights(state_of(project)), project.admin_sql(roles)) == before
     # The next one finds no setting that initdb has not written.
     reasons = "from ops.upgrade import CANNOT_MOVE, LIVE; print([LIVE.names(q) for q in CANNOT_MOVE.values()])"
-    assert project.exec("backup", "python3", "-c", reasons).stdout == "[[], [], [], [], []]\n"
+    assert project.exec("backup", "python3", "-c", reasons).stdout == "[[], [], [], [], [], []]\n"
     project.wait_until(lambda: project.status_over_https("/health/ready") == 200)
     assert f"The old data stays until you delete it: {project.stack}_db_data_15" in printed
     assert {"db_data_15", "db_data_18"} <= volumes(project)
@@ -188,18 +188,23 @@ def test_what_cannot_be_moved_is_refused_before_anything_stops(site):
         "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)"
     )
     project.admin_sql("ALTER SYSTEM SET work_mem = '7MB'", "postgres")
+    project.admin_sql("ALTER ROLE ALL SET jit = off")
+    project.admin_sql("ALTER ROLE postgres SET log_statement = ddl")
     conf = 'printf "log_min_duration_statement = 4321\nmax_connections = 4321\n" >> "$PGDATA/postgresql.conf"'
     project.exec("db", "sh", "-c", conf)
     printed = refused()
     for says in (
         "subscriptions: news",
         "settings of ALTER SYSTEM: work_mem",
+        "settings of ALTER ROLE for ALL or postgres: jit=off, log_statement=ddl",
         "other databases with data, see make backups: other",
         "which belong into the command of db instead: log_min_duration_statement, max_connections",
     ):
         assert says in printed, printed
     project.exec("db", "sh", "-c", 'sed -i "/4321/d" "$PGDATA/postgresql.conf"')
     project.admin_sql("ALTER SYSTEM RESET work_mem", "postgres")
+    project.admin_sql("ALTER ROLE ALL RESET jit")
+    project.admin_sql("ALTER ROLE postgres RESET log_statement")
     project.admin_sql("ALTER SUBSCRIPTION news SET (slot_name = NONE)")
     project.admin_sql("DROP SUBSCRIPTION news")
     project.admin_sql("DROP DATABASE other", "postgres")

@@ -46,6 +46,16 @@ def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monk
     assert Path(".env").read_bytes() == before + b"UPGRADING_TO=db_data_18\n"
 
 
+def test_an_exported_name_of_another_project_is_refused(ops, env, monkeypatch):
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "other")
+    env.write_text("COMPOSE_PROJECT_NAME=shop\n")
+    says = (
+        "COMPOSE_PROJECT_NAME is other in this shell, and shop in .env: unset COMPOSE_PROJECT_NAME"
+    )
+    with pytest.raises(ops.process.Refused, match=says):
+        ops.compose.config()
+
+
 def test_an_upgrade_that_goes_back_starts_the_site_whatever_fails(ops, env, monkeypatch, capsys):
     commands = []
 
