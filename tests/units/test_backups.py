@@ -41,6 +41,24 @@ def test_a_backup_with_a_time_in_the_future_counts_for_nothing(ops, tmp_path, mo
     assert len(ops.backups.all_of("shop")) == 1
 
 
+def test_a_backup_that_was_renamed_counts_for_nothing_so_it_stays(ops, tmp_path, monkeypatch):
+    monkeypatch.setattr(ops.backups, "FOLDER", tmp_path)
+    name = "shop-20261130T030000Z-pg18.1"
+    for folder in (name, f"keep-{name}", f"{name}-keep", f"{name}.bak", f"{name}keep", f"x{name}"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "about.json").write_text('{"database": "shop"}')
+    assert [backup.name for backup in ops.backups.all_of("shop")] == [name]
+
+
+@pytest.mark.parametrize("version", ["18.1", "18", "19beta2", "19rc1"])
+def test_all_names_of_backups_are_found(ops, tmp_path, monkeypatch, version):
+    monkeypatch.setattr(ops.backups, "FOLDER", tmp_path)
+    made = ops.backups.prefix("Café (old) 1") + f"-20261130T030000Z-pg{version}"
+    (tmp_path / made).mkdir()
+    (tmp_path / made / "about.json").write_text('{"database": "Café (old) 1"}')
+    assert [backup.name for backup in ops.backups.all_of("Café (old) 1")] == [made]
+
+
 def test_half_of_a_backup_that_a_kill_left_counts_for_nothing(ops, tmp_path, monkeypatch):
     monkeypatch.setattr(ops.backups, "FOLDER", tmp_path)
     folder = tmp_path / ".removing.shop-20261130T030000Z-pg18.1"

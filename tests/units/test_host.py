@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Running
+from tests.support.processes import Running, wait_until
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def test_settings_in_quotes_and_in_another_encoding_are_read(ops, tmp_path, monk
 def test_an_exported_name_of_another_project_is_refused(ops, env, monkeypatch):
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "other")
     env.write_text("COMPOSE_PROJECT_NAME=shop\n")
-    says = (
-        "COMPOSE_PROJECT_NAME is other in this shell, and shop in .env: unset COMPOSE_PROJECT_NAME"
-    )
+    says = "COMPOSE_PROJECT_NAME is other in this shell, shop in .env: unset COMPOSE_PROJECT_NAME"
     with pytest.raises(ops.process.Refused, match=says):
         ops.compose.config()
 
@@ -145,6 +143,44 @@ def test_an_interrupted_command_never_succeeds_whatever_docker_returns(bake_once
         "No backup was made: it was interrupted.",
         "Interrupted.",
     ]
+
+
+# What Docker has begun goes on after this program, and would then meet what undoes it.
+COMPLETE = """
+import os, sys
+from ops import compose, process
+process.main(lambda: compose.complete("compose", "up", lock=os.open(".", os.O_RDONLY)), "Not released")
+"""
+
+
+def test_an_interrupted_release_first_lets_docker_complete_what_it_does(bake_once, tmp_path):
+    project = bake_once(deployment="compose", backup="continuous")
+    script = f"#!/bin/sh\necho > {tmp_path}/begun\nsleep 2\necho > {tmp_path}/done\n"
+    (tmp_path / "docker").write_text(script)
+    (tmp_path / "docker").chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    running = Running([sys.executable, "-B", "-c", COMPLETE], project.path, env)
+    wait_until((tmp_path / "begun").exists, 30, running.printed)
+    running.process.send_signal(signal.SIGINT)
+    assert running.end(30) == 128 + signal.SIGINT
+    assert (tmp_path / "done").exists()
+
+
+def test_a_setpriv_without_the_option_is_not_used(ops, tmp_path, monkeypatch):
+    (tmp_path / "busybox").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "busybox").chmod(0o755)
+    (tmp_path / "setpriv").symlink_to("busybox")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert ops.process.run(["echo", "hello"]) == "hello\n"
+
+
+def test_a_name_that_is_no_text_is_printed(ops):
+    script = "import os; from ops.process import main, say; main(lambda: say(os.fsdecode(b'caf\\xe9')), '')"
+    folder = Path(ops.__file__).parents[1]
+    process = subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=folder, capture_output=True, check=True
+    )
+    assert process.stdout == b"caf\\udce9\n"
 
 
 def test_a_task_that_does_not_exist_is_one_line(bake_once):

@@ -44,7 +44,7 @@ restore() {
   if [ -d "backups/$name" ]; then dump=/backups/$name/data; else dump=/backups/$name; fi
   list=$(in_db pg_restore --list "$dump" < /dev/null) || fail 'Nothing was restored: the reason is above.'
   # As the role of app, which then owns everything. With SUPERUSER=1, as the superuser, with the owners of the backup.
-  if [ -z "${SUPERUSER-}" ]; then role=$user owners=--no-owner; else role=postgres owners=''; fi
+  if [ "${SUPERUSER-}" != 1 ]; then role=$user owners=--no-owner; else role=postgres owners=''; fi
   run_sql postgres << 'SQL' || fail 'Nothing was restored: the reason is above.'
 SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '^restoring_\d+_\d+$' AND datname <> :'database'
   AND datname NOT IN (SELECT datname FROM pg_stat_activity WHERE datname <> '') \gexec
