@@ -337,6 +337,11 @@ def test_the_site_goes_on_while_the_disk_of_the_archive_is_full(site):
         moment = time.time()
         writer.wait_for_rows(100)
     assert "The write-ahead log is not received" in health(site)
+    # Nothing is left that is no segment, and would end a restore.
+    short = ("find", "/backups/archive", "-name", "*.partial", "-size", "-16384k")
+    site.compose("stop", "wal")
+    assert in_backup(site, *short).stdout == ""
+    site.compose("start", "wal")
     assert site.request("/read").status == 200
     in_backup(site, "rm", "/backups/archive/full")
     wait_for_health(site)
