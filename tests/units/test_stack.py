@@ -80,6 +80,14 @@ def test_values_of_env_are_taken_as_they_are(ops, tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("value", ["'example.org'", '"example.org"'])
+def test_a_value_in_quotes_is_refused(ops, tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"STACK=shop\nDOMAIN={value}\n")
+    with pytest.raises(ops.process.Refused, match="DOMAIN in .env is in quotes"):
+        ops.swarm.settings()
+
+
 def test_a_file_that_cannot_be_written_stays_and_leaves_no_other(ops, tmp_path, monkeypatch):
     env = tmp_path / ".env"
     env.write_text("STACK=shop\n")
