@@ -182,16 +182,23 @@ def test_a_pause_is_announced_and_comes_after_the_backup_and_other_containers_ke
 
 
 def test_a_changed_network_is_made_anew_by_the_command_that_a_release_names(site):
-    before = site.containers("app")
-    site.replace(
-        "compose.production.yaml", "\n  frontend:\n", "\n  frontend:\n    enable_ipv6: true\n"
-    )
+    before, path = site.containers("app"), site.path / "compose.production.yaml"
+    released = path.read_text()
+    site.replace(path.name, "\n  frontend:\n", "\n  frontend:\n    enable_ipv6: true\n")
     for _ in range(2):
         refused = site.deploy(check=False)
         assert refused.returncode != 0
         assert "Not released: the network frontend has changed." in refused.stdout
     assert site.containers("app") == before and site.request("/").status == 200
-    site.run(*re.search("docker compose up .*", refused.stdout)[0].split())
+    make_anew = re.search("docker compose up .*", refused.stdout)[0].split()
+    site.run(*make_anew)
+    site.wait_until(lambda: site.status_over_https("/") == 200)
+
+    # Taken back before a release.
+    path.write_text(released)
+    assert "the network frontend has changed." in site.deploy(check=False).stdout
+    assert site.request("/").status == 200
+    site.run(*make_anew)
     site.wait_until(lambda: site.status_over_https("/") == 200)
     assert "\nReleased. https://" in site.deploy().stdout
     assert site.request("/").status == 200
