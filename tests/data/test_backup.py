@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -67,6 +68,13 @@ def test_the_line_that_make_prints_for_the_list_works_in_a_shell(project):
     process = project.run("sh", "-c", f"{line} || exit 1; echo still here")
 
     assert process.stdout.endswith("still here\n")
+
+
+def test_only_1_lets_a_superuser_restore(project):
+    for value, option in {"1": ["1"], "0": [], "no": []}.items():
+        task = ("restore", "FILE=backups/x", "OWNER=ada", f"SUPERUSER={value}")
+        *_, line = project.run("make", "--dry-run", *task).stdout.strip().splitlines()
+        assert shlex.split(line)[-len(option) - 2 :] == ["backups/x", "ada", *option]
 
 
 def test_backups_made_at_once_get_different_names(project):

@@ -1,5 +1,6 @@
 """A restore brings everything back, or changes nothing."""
 
+import gzip
 import json
 import re
 import shutil
@@ -74,6 +75,10 @@ def test_a_restore_that_fails_changes_nothing(project):
     (folder / "empty.dump").write_bytes(b"")
     (folder / "folder").mkdir()
     dump(project, "postgres", "foreign.dump")
+    (folder / "packed.sql.gz").write_bytes(gzip.compress(b"CREATE TABLE x (y integer);\n"))
+    project.exec(
+        *("backup", "pg_dump", "-U", "postgres", "-Ft", "-f", "/backups/mine.tar", project.slug)
+    )
 
     before = state_of(project), databases(project)
     for name, says in {
@@ -83,6 +88,8 @@ def test_a_restore_that_fails_changes_nothing(project):
         "backups/emptied": "is not what make backup wrote: data/",
         "backups/huge": "needs about 1100001000 MB on the database's disk, which has",
         "backups/text.dump": "is SQL text, which psql reads. Load it into an empty database",
+        "backups/packed.sql.gz": "is packed by gzip, which pg_restore does not read: unpack it first",
+        "backups/mine.tar": "is a tar file, which is too slow to restore: use pg_dump --format=custom",
         "backups/empty.dump": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/folder": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/foreign.dump": "is a backup, but not of a Django project",
@@ -104,6 +111,14 @@ def test_a_restore_that_fails_changes_nothing(project):
     restore_fails(project, good, f"the name of the database {restoring} is needed")
     assert project.admin_sql("SELECT count(*) FROM mine", restoring) == "0"
     project.admin_sql(f"DROP DATABASE {restoring}")
+
+    # What a killed restore has left goes before room for the next one is looked for.
+    project.admin_sql(f"CREATE DATABASE {restoring}")
+    mark = "Filled by make restore, not complete"
+    project.admin_sql(f"COMMENT ON DATABASE {restoring} IS '{mark}'")
+    project.admin_sql("CREATE TABLE half (id integer)", restoring)
+    is_refused(project, "backups/huge", "needs about 1100001000 MB")
+    assert restoring not in databases(project)
 
     assert project.status_over_https("/health/ready") == 200
 

@@ -103,6 +103,21 @@ def test_of_two_equal_settings_the_last_one_counts_and_one_is_left(ops, env):
     assert env.read_bytes() == b"N=3\nOTHER=\x0c\n"
 
 
+def test_a_dump_that_waits_for_a_lock_does_not_count_as_hung(ops, tmp_path, monkeypatch):
+    limits = []
+
+    class Server:
+        def run(self, command, *, limit, **_):
+            assert "--lock-wait-timeout=3600s" in command
+            limits.append(limit)
+
+    monkeypatch.setattr(ops.process, "run", lambda *_, **__: "")
+    monkeypatch.setenv("LOCK_TIMEOUT", "3600")
+    about = {"postgres": "18.1", "database": "shop", "bytes": 1}
+    ops.backup.dump(Server(), about, tmp_path)
+    assert limits > [3600]
+
+
 def test_a_time_limit_that_is_no_number_is_refused(ops, monkeypatch):
     monkeypatch.setenv("DEPLOY_TIMEOUT", "2m")
     with pytest.raises(ops.process.Refused, match="a number of seconds, not '2m'"):

@@ -100,3 +100,13 @@ def test_a_file_that_cannot_be_written_stays_and_leaves_no_other(ops, tmp_path, 
         ops.backups.replace(env, "STACK=other\n")
     assert env.read_text() == "STACK=shop\n"
     assert list(tmp_path.iterdir()) == [env]
+
+
+def test_the_database_may_move_only_where_the_shell_says_so(ops, monkeypatch):
+    answers = {"info": '{"Swarm": {"NodeID": "a", "ControlAvailable": true}}', "node": ""}
+    monkeypatch.setattr(ops.stack, "docker", lambda *words: answers[words[0]])
+    names = dict.fromkeys((*ops.stack.REQUIRED, "STACK"), "x")
+    monkeypatch.setattr(ops.swarm, "settings", lambda: names | {"MOVE_DB": "1"})
+    for exported, is_moving in (({}, False), ({"MOVE_DB": "1"}, True)):
+        monkeypatch.setattr(os, "environ", exported)
+        assert ops.stack.Stack().is_moving == is_moving
