@@ -227,6 +227,8 @@ def test_a_task_that_needs_the_database_says_so(project):
             process = project.run("make", *task, check=False)
             assert process.returncode != 0
             assert "the database does not answer" in process.stdout
+        # Of the backups it is known without.
+        assert f"\t{name}\n" in process.stdout
     finally:
         project.up("db")
     assert backups(project) == before

@@ -88,7 +88,7 @@ def test_a_restore_that_fails_changes_nothing(project):
         "backups/emptied": "is not what make backup wrote: data/",
         "backups/huge": "needs about 1100001000 MB on the database's disk, which has",
         "backups/text.dump": "is SQL text, which psql reads. Load it into an empty database",
-        "backups/packed.sql.gz": "is packed by gzip, which pg_restore does not read: unpack it first",
+        "backups/packed.sql.gz": "is packed by gzip, so pg_restore cannot read it: unpack it",
         "backups/mine.tar": "is a tar file, which is too slow to restore: use pg_dump --format=custom",
         "backups/empty.dump": "is damaged, of a newer PostgreSQL, or not made by make backup",
         "backups/folder": "is damaged, of a newer PostgreSQL, or not made by make backup",
