@@ -118,6 +118,18 @@ def test_a_dump_that_waits_for_a_lock_does_not_count_as_hung(ops, tmp_path, monk
     assert limits > [3600]
 
 
+def test_of_two_restores_one_puts_uploads_back(ops, tmp_path, monkeypatch):
+    monkeypatch.setattr(ops.backups, "FOLDER", tmp_path)
+    began = []
+    monkeypatch.setattr(ops.uploads, "put_back_alone", began.append)
+    refused = pytest.raises(ops.process.Refused, match="another restore is putting uploads back")
+    with ops.process.locked(tmp_path, ""), refused:
+        ops.uploads.put_back([])
+    assert began == []
+    ops.uploads.put_back([])
+    assert began == [[]]
+
+
 def test_a_time_limit_that_is_no_number_is_refused(ops, monkeypatch):
     monkeypatch.setenv("DEPLOY_TIMEOUT", "2m")
     with pytest.raises(ops.process.Refused, match="a number of seconds, not '2m'"):
