@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -81,6 +82,16 @@ def test_an_upload_on_one_node_is_read_on_another(site):
         return bool(readers - {stored["container"]})
 
     site.wait_until(another_has_read_it, 60)
+
+
+def test_containers_that_are_busy_are_not_stopped(site):
+    before = containers(site, "app")
+    # Each container answers eight at once: for half a minute, a health check waits like everybody else.
+    with ThreadPoolExecutor(24) as pool:
+        wait = "/slow?seconds=18"
+        answers = list(pool.map(lambda _: site.request(wait, "POST").status, range(24)))
+    assert set(answers) == {200}
+    assert containers(site, "app") == before
 
 
 @pytest.mark.long
