@@ -43,12 +43,14 @@ def test_health_checks_rights_and_secrets_are_the_same(files):
         # folder with the secrets is mounted, because copies contain it.
         if name != "backup":
             found, expected = service.get("healthcheck"), compose[name].get("healthcheck")
-            if name in ("app", "worker"):
+            if name in ("app", "db", "nginx", "worker"):
                 # Swarm stops a container that is unhealthy, also one that is only busy.
                 expected |= {"timeout": "30s", "retries": 5}
                 expected["test"] = [
                     text.replace("timeout=5)", "timeout=25)") for text in expected["test"]
                 ]
+            if name == "db":
+                expected["start_period"] = "1h"
             assert found == expected, name
             assert service.get("secrets", []) == compose[name].get("secrets", []), name
         assert service["logging"] == compose[name]["logging"]
