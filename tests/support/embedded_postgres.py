@@ -16,16 +16,23 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+GIVEN_PORTS: set[int] = set()
+
 
 def free_port() -> int:
     """Return a TCP port that is free on every address of this machine.
 
-    It is below the ephemeral ports: an outgoing connection could take one of those before it is used.
+    It is below the ephemeral ports: an outgoing connection could take one of those before it is used. Nor is it
+    given again, by this process or by another one of xdist, each of which has its own tenth of them.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
+        port = random.randrange(20_000 + worker % 10, 30_000, 10)
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", random.randrange(20_000, 30_000)))
-            return probe.getsockname()[1]
+            probe.bind(("", port))
+            if port not in GIVEN_PORTS:
+                GIVEN_PORTS.add(port)
+                return port
 
 
 class EmbeddedPostgres:
