@@ -1,5 +1,6 @@
 """Processes that run beside a test: wait for them, read what they print, end them."""
 
+import codecs
 import os
 import pty
 import select
@@ -96,13 +97,15 @@ class InTerminal:
             os.chdir(cwd)
             os.execvp(command[0], command)
         self.shown = ""
+        # A read may end in the middle of a character.
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.status: int | None = None
 
     def read(self) -> str:
         """Return what the terminal has shown so far."""
         while select.select([self.terminal], [], [], 0)[0]:
             try:
-                self.shown += os.read(self.terminal, 100_000).decode()
+                self.shown += self.decoder.decode(os.read(self.terminal, 100_000))
             except OSError:  # the other side has closed it
                 break
         return self.shown
