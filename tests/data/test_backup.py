@@ -157,18 +157,16 @@ def test_timeouts_of_the_server_or_a_role_do_not_break_backup_and_restore(projec
     project.admin_sql("CREATE TABLE slow AS SELECT n FROM generate_series(1, 3000000) AS n")
     project.admin_sql("ALTER TABLE slow OWNER TO django")
     limits = ("statement_timeout", "lock_timeout", "transaction_timeout")
-    for limit in limits:
-        project.admin_sql(f"ALTER SYSTEM SET {limit} = '300ms'")
-        project.admin_sql(f"ALTER ROLE postgres SET {limit} = '300ms'")
-    project.admin_sql("SELECT pg_reload_conf()")
+    kinds = ("ALTER SYSTEM", "ALTER ROLE postgres")
+    # Each in one session: the limits are for the others.
+    set_all = [f"{kind} SET {limit} = '300ms';" for kind in kinds for limit in limits]
+    reset_all = [f"SET {limit} = 0;" for limit in limits] + ["DROP TABLE IF EXISTS slow;"]
+    reset_all += [f"{kind} RESET {limit};" for kind in kinds for limit in limits]
     try:
+        project.admin_sql("\n".join([*set_all, "SELECT pg_reload_conf()"]))
         restore(project, backup(project))
     finally:
-        project.admin_sql("DROP TABLE IF EXISTS slow")
-        for limit in limits:
-            project.admin_sql(f"ALTER SYSTEM RESET {limit}")
-            project.admin_sql(f"ALTER ROLE postgres RESET {limit}")
-        project.admin_sql("SELECT pg_reload_conf()")
+        project.admin_sql("\n".join([*reset_all, "SELECT pg_reload_conf()"]))
 
 
 def test_a_backup_that_fails_leaves_nothing_and_prunes_nothing(project):
