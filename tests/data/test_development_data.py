@@ -253,23 +253,48 @@ def test_a_bad_file_changes_nothing(project):
     assert restore(project, "", check=False).returncode != 0
 
 
+# A table that is not restored as long as there is a role of this name: all databases see the roles.
+HELD = """
+CREATE FUNCTION is_free() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+  WHILE EXISTS (SELECT FROM pg_roles WHERE rolname = 'hold') LOOP PERFORM pg_sleep(0.05); END LOOP;
+  RETURN true; END $$;
+CREATE TABLE held (id integer CHECK (is_free())); INSERT INTO held VALUES (1);
+"""
+
+
+@pytest.fixture
+def held_backup(project):
+    """A backup with many rows, whose restore waits for the end of the role `hold`."""
+    project.sql("INSERT INTO written SELECT generate_series(1, 300000)")
+    project.sql(HELD)
+    name = backup(project)
+    project.admin_sql("CREATE ROLE hold")
+    yield name
+    project.admin_sql("DROP ROLE IF EXISTS hold; DROP TABLE held; DROP FUNCTION is_free")
+
+
+def is_held(project: Project) -> bool:
+    """Return whether a restore waits."""
+    query = "FROM pg_stat_activity WHERE datname ~ '^restoring_' AND wait_event = 'PgSleep'"
+    return project.admin_sql(f"SELECT count(*) {query}", "postgres") != "0"
+
+
 @GROUP
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_an_interrupted_restore_changes_nothing_and_can_be_repeated(project, signal):
-    project.sql("INSERT INTO written SELECT generate_series(1, 300000)")
-    name = backup(project)
+def test_an_interrupted_restore_changes_nothing_and_can_be_repeated(project, held_backup, signal):
     project.sql("DELETE FROM written WHERE id > 1")
-    words = ("sh", "scripts/data.sh", "restore", name)
+    words = ("sh", "scripts/data.sh", "restore", held_backup)
     running = project.start(*words, env={})
-    wait_until(lambda: restoring(project), 60, running.printed)
+    wait_until(lambda: is_held(project), 60, running.printed)
     project.run("kill", f"-{signal}", running.process.pid)
+    project.admin_sql("DROP ROLE hold")
     assert running.end() != 0
     assert rows(project) == [1]
     assert not [database for database in databases(project) if "_before_" in database]
     # After SIGKILL, pg_restore goes on in the container for a while.
     busy = "SELECT count(*) FROM pg_stat_activity WHERE datname ~ '^restoring_'"
     project.wait_until(lambda: project.admin_sql(busy, "postgres") == "0")
-    restore(project, name)
+    restore(project, held_backup)
     assert len(rows(project)) == 300_000
     assert not restoring(project)
 
@@ -277,20 +302,26 @@ def test_an_interrupted_restore_changes_nothing_and_can_be_repeated(project, sig
 @GROUP
 def test_an_interrupted_backup_leaves_nothing(project):
     project.sql("INSERT INTO written SELECT generate_series(1, 300000)")
+    # pg_dump waits for this lock, and the shell for pg_dump.
+    lock = "BEGIN; LOCK TABLE written; SELECT pg_sleep(600)"
+    psql = ("psql", "-U", "postgres", "-d", project.setting("POSTGRES_DB"), "-c", lock)
+    holder = project.start("docker", "compose", "exec", "-T", "db", *psql, env={})
+    locked = "FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%' AND wait_event = 'PgSleep'"
+    wait_until(lambda: project.admin_sql(f"SELECT 1 {locked}"), 60, holder.printed)
     running = project.start("sh", "scripts/data.sh", "backup", env={})
     folder = project.path / "backups"
     wait_until(lambda: list(folder.glob(".partial.*")), 60, running.printed)
     project.run("kill", "-TERM", running.process.pid)
+    project.admin_sql(f"SELECT pg_terminate_backend(pid) {locked}")
+    holder.end()
     assert running.end() != 0
     assert [path.name for path in folder.iterdir()] == [".gitignore"]
 
 
 @GROUP
-def test_ctrl_c_in_a_terminal_ends_a_restore(project):
-    project.sql("INSERT INTO written SELECT generate_series(1, 300000)")
-    name = backup(project)
-    terminal = project.in_terminal("make", "restore", f"FILE={name}")
-    wait_until(lambda: restoring(project), 60, terminal.read)
+def test_ctrl_c_in_a_terminal_ends_a_restore(project, held_backup):
+    terminal = project.in_terminal("make", "restore", f"FILE={held_backup}")
+    wait_until(lambda: is_held(project), 60, terminal.read)
     terminal.press_ctrl_c()
     assert terminal.end() != 0
     assert "Nothing was restored" in terminal.read()
