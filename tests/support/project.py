@@ -233,7 +233,7 @@ class Project:
         """Start a command in the project, in a terminal of its own."""
         return InTerminal(list(command), self.path)
 
-    def get(self, path: str = "/", timeout: float = 10) -> tuple[int, str]:
+    def get(self, path: str = "/", timeout: float = 60) -> tuple[int, str]:
         """Return status and body of a page; status 0 without an answer."""
         try:
             url = f"http://127.0.0.1:{self.port}{path}"
@@ -266,7 +266,7 @@ class Project:
 
     def status(self, path: str) -> int:
         """Return the status of a page, 0 without an answer."""
-        return self.get(path, timeout=20)[0]
+        return self.get(path)[0]
 
     def add_views(self) -> None:
         """Add the URLs that only tests use."""
