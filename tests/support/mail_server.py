@@ -40,13 +40,14 @@ class MailServer:
     ):
         self.host, self.port, self.login = host, free_port(), login
         self.taken: list[email.message.EmailMessage] = []
-        self.options = {}
+        # Its own limit, five seconds, is short on a busy machine.
+        self.options = {"ready_timeout": 60}
         # What it answers to each mail in place of taking it.
         self.refuse = ""
         if certificate:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(certificate)
-            self.options = {"ssl_context": context} if tls_first else {"tls_context": context}
+            self.options["ssl_context" if tls_first else "tls_context"] = context
             self.options["require_starttls"] = not tls_first
             self.options["auth_require_tls"] = not tls_first
         if login:
