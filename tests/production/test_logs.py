@@ -40,6 +40,8 @@ def test_every_request_is_logged_with_its_client_address(site):
     site.wait_until(lambda: wanted <= asked().keys())
     clients = asked()
     (client,) = {clients[key] for key in wanted}
+    # gunicorn writes a line after its answer.
+    site.wait_until(lambda: "/read?asked" in site.logs("app"))
     log = site.compose("logs", "--no-log-prefix", "app").stdout
     (line,) = [line for line in log.splitlines() if "/read?asked" in line]
     assert json.loads(line)["client"] == client
