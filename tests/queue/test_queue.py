@@ -171,6 +171,7 @@ def test_two_workers_take_no_task_twice_and_a_schedule_is_kept_once(queue):
         workers = "SELECT count(DISTINCT worker_ids->>0) FROM django_ox_oxtask"
         assert queue.project.sql(workers) == "2"
         ticks = "SELECT count(*), count(DISTINCT scheduled_for) FROM django_ox_oxscheduletick"
+        queue.project.wait_until(lambda: int(queue.project.sql(ticks).split("|")[0]) > 2)
         all_ticks, times = queue.project.sql(ticks).split("|")
         assert int(all_ticks) == int(times) > 2
     finally:
@@ -262,6 +263,9 @@ def test_a_backup_says_how_many_tasks_wait(queue):
 
 
 def test_a_worker_that_hangs_is_unhealthy(queue):
+    # The test before has only just started it.
+    queue.enqueue("record", "it runs")
+    queue.wait_for("it runs")
     (found,) = queue.project.inspect("worker", "{{json .Config.Healthcheck.Test}}")
     check = ("sh", "-c", json.loads(found)[1])
     assert queue.project.exec("worker", *check, check=False).returncode == 0
