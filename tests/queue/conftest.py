@@ -98,7 +98,7 @@ class Queue:
         truncate = "TRUNCATE done, django_ox_oxtask CASCADE"
         psql = [*self.project.executing("db"), "psql", "-q", "-U", "postgres", "-d"]
         psql += [self.project.setting("POSTGRES_DB"), "-c", truncate]
-        self.project.wait_until(lambda: not self.project.run(*psql, check=False).returncode, 30)
+        self.project.wait_until(lambda: not self.project.run(*psql, check=False).returncode)
 
     def forget_notes(self) -> None:
         """Begin with nothing noted."""
@@ -112,7 +112,7 @@ class Queue:
 
     def wait_for(self, *notes: str) -> None:
         """Return when tasks have noted all of these."""
-        self.project.wait_until(lambda: set(notes) <= set(self.done()), 60)
+        self.project.wait_until(lambda: set(notes) <= set(self.done()))
 
     def kill(self) -> None:
         """Kill the worker, which has no time to do anything, and start it again."""

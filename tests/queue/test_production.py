@@ -103,7 +103,7 @@ def test_a_task_that_the_code_does_not_have_waits_for_the_code_that_has_it(queue
     )
     name = queue.python(code)
     row = f"SELECT status FROM django_ox_oxtask WHERE id = '{name}' AND attempts > 0"
-    queue.project.wait_until(lambda: queue.project.sql(row) == "READY", 30)
+    queue.project.wait_until(lambda: queue.project.sql(row) == "READY")
     queue.enqueue("record", "others go on")
     queue.wait_for("others go on")
     # As a release with the name does.
@@ -118,7 +118,7 @@ def test_a_worker_out_of_memory_is_started_again_and_other_tasks_run(queue):
     for number in range(5):
         queue.enqueue("record", f"task {number}")
     queue.wait_for(*(f"task {number}" for number in range(5)))
-    queue.project.wait_until(lambda: queue.task("eat")["status"] in ("LOST", "FAILED"), 90)
+    queue.project.wait_until(lambda: queue.task("eat")["status"] in ("LOST", "FAILED"))
     assert queue.done().count("ate") == 2
     assert int(queue.project.inspect("worker", "{{.RestartCount}}")[0]) >= 1
 
@@ -156,7 +156,7 @@ def test_a_new_address_of_the_mail_server_can_be_tried_before_the_worker_uses_it
     assert mail["Subject"] == "Test" and mail.recipients == ["you@example.org"]
     # This goes through the worker.
     queue.project.exec("app", "python", "manage.py", "sendtestemail", "eve@example.org")
-    queue.project.wait_until(lambda: queue.task("send")["status"] == "SUCCESSFUL", 30)
+    queue.project.wait_until(lambda: queue.task("send")["status"] == "SUCCESSFUL")
     (mail,) = mail_server.take()
     assert mail.recipients == ["eve@example.org"]
 

@@ -85,7 +85,7 @@ def test_a_result_is_there_and_a_wrong_payload_is_refused_at_once(queue):
     name = queue.enqueue("record", "tea")
     queue.wait_for("tea")
     read = f"print(work.record.get_result('{name}').return_value)"
-    queue.project.wait_until(lambda: queue.task("record")["status"] == "SUCCESSFUL", 20)
+    queue.project.wait_until(lambda: queue.task("record")["status"] == "SUCCESSFUL")
     assert queue.python(read) == "tea"
 
     code = "work.record.enqueue(object())"
@@ -116,7 +116,7 @@ def test_tasks_run_by_priority_and_at_their_time(queue):
 
 def test_a_task_that_fails_is_tried_again_and_then_shown_in_the_admin(queue, page_of_admin):
     queue.enqueue("fail", "try")
-    queue.project.wait_until(lambda: queue.task("fail")["status"] == "FAILED", 30)
+    queue.project.wait_until(lambda: queue.task("fail")["status"] == "FAILED")
     assert [note for note in queue.done() if note != "a tick"] == ["try 1", "try 2", "try 3"]
     assert "1 failed; a worker runs" in queue.project.get("/")[1]
 
@@ -146,7 +146,7 @@ def test_every_task_runs_though_the_worker_and_the_database_are_killed(queue):
     names = [f"task {number}" for number in range(300)]
     queue.python("for n in range(300): work.record.enqueue(f'task {n}', 0.02)")
     for number in (20, 80, 140):
-        queue.project.wait_until(lambda n=number: len(queue.done()) >= n, 60)
+        queue.project.wait_until(lambda n=number: len(queue.done()) >= n)
         queue.kill()
     queue.project.run("docker", "kill", *queue.project.containers("db"))
     queue.project.compose("up", "--detach", "--wait", "db")
@@ -155,7 +155,7 @@ def test_every_task_runs_though_the_worker_and_the_database_are_killed(queue):
     again = [note for note in queue.done() if note != "a tick"]
     assert len(again) - len(names) <= 4
     left = "SELECT count(*) FROM django_ox_oxtask WHERE status <> 'SUCCESSFUL'"
-    queue.project.wait_until(lambda: queue.project.sql(left) == "0", 30)
+    queue.project.wait_until(lambda: queue.project.sql(left) == "0")
 
 
 def test_two_workers_take_no_task_twice_and_a_schedule_is_kept_once(queue):
@@ -182,15 +182,15 @@ def test_a_worker_that_was_paused_beyond_its_lease_records_nothing(queue):
     scale = ("up", "--detach", "--wait", "--no-recreate", "--scale")
     queue.project.compose(*scale, "worker=2", "worker")
     try:
-        queue.enqueue("record", "slow", 6)
-        queue.project.wait_until(lambda: queue.task("record")["status"] == "RUNNING", 20)
+        queue.enqueue("record", "slow", 15)
+        queue.project.wait_until(lambda: queue.task("record")["status"] == "RUNNING")
         # It begins with the name of the host, which is the id of the container.
         old = queue.task("record")["locked_by"][:12]
         with queue.project.paused(old):
-            queue.project.wait_until(lambda: queue.task("record")["status"] == "SUCCESSFUL", 30)
+            queue.project.wait_until(lambda: queue.task("record")["status"] == "SUCCESSFUL")
             before = queue.task("record")
         # Its own attempt ends, too, and counts for nothing.
-        queue.project.wait_until(lambda: queue.done().count("slow") == 2, 30)
+        queue.project.wait_until(lambda: queue.done().count("slow") == 2)
         assert before["attempts"] == 2 and queue.task("record") == before
     finally:
         # Its health check failed meanwhile.
@@ -221,10 +221,10 @@ def test_mail_is_sent_when_the_mail_server_is_back_and_refused_mail_is_given_up(
         send += "m.attach('leaves.bin', bytes(range(256)), 'application/octet-stream')\n"
         send += "print(m.send())\n"
         assert queue.python(send) == "1"
-        queue.project.wait_until(lambda: queue.task("send")["attempts"] >= 2, 30)
+        queue.project.wait_until(lambda: queue.task("send")["attempts"] >= 2)
     finally:
         mail_server.start()
-    queue.project.wait_until(lambda: queue.task("send")["status"] == "SUCCESSFUL", 60)
+    queue.project.wait_until(lambda: queue.task("send")["status"] == "SUCCESSFUL")
     (mail,) = mail_server.take()
     assert mail["Subject"] == "Tea ☕"
     assert mail.recipients == ["a@shop.example", "b@shop.example"] and not mail["Bcc"]
@@ -234,7 +234,7 @@ def test_mail_is_sent_when_the_mail_server_is_back_and_refused_mail_is_given_up(
     mail_server.refuse = "550 No such mailbox"
     try:
         queue.project.exec("app", "python", "manage.py", "sendtestemail", "x@shop.example")
-        queue.project.wait_until(lambda: queue.task("send")["status"] == "FAILED", 30)
+        queue.project.wait_until(lambda: queue.task("send")["status"] == "FAILED")
         assert queue.task("send")["attempts"] == 1
     finally:
         mail_server.refuse = ""
