@@ -259,7 +259,7 @@ MOMENTS = {
 )
 def test_an_interrupted_release_leaves_nothing_behind(site, name, moment):
     url = f"https://localhost:{site.port}"
-    with Load(f"{url}/slow?seconds=2", threads=2, context=site.trusting()) as load:
+    with Load(f"{url}/slow?seconds=5", threads=2, context=site.trusting()) as load:
         running = deploying(site)
         site.wait_until(
             lambda: MOMENTS[moment](site, running) or running.process.poll() is not None
@@ -291,7 +291,7 @@ def test_a_release_completes_when_its_output_is_closed(site):
     memory = int(site.inspect("nginx", "{{.HostConfig.Memory}}")[0]) // 1024**2
     env = re.sub("NGINX_MEMORY=.*", f"NGINX_MEMORY={memory - 32}m", site.read(".env"))
     (site.path / ".env").write_text(env, encoding="utf-8")
-    url = f"https://localhost:{site.port}/slow?seconds=2"
+    url = f"https://localhost:{site.port}/slow?seconds=5"
     with Load(url, threads=2, context=site.trusting()):
         # As in `make deploy | tee log` after Ctrl-C.
         process = subprocess.Popen(
