@@ -73,8 +73,8 @@ def site(development, backup_of_development, swarm, store, tmp_path_factory) -> 
     # A version that fails is noticed in seconds.
     site.replace(
         "stack.yaml",
-        "interval: 30s\n      timeout: 30s\n      retries: 5\n      start_period: 1m\n",
-        "interval: 4s\n      timeout: 30s\n      retries: 5\n      start_period: 20s\n",
+        "interval: 30s\n      timeout: 1m\n      start_period: 1m\n",
+        "interval: 4s\n      timeout: 1m\n      start_period: 20s\n",
     )
     # Each look starts a Python: with six containers at once, these would take all processors.
     site.replace("stack.yaml", "start_interval: 500ms", "start_interval: 2s")

@@ -45,9 +45,9 @@ def test_health_checks_rights_and_secrets_are_the_same(files):
             found, expected = service.get("healthcheck"), compose[name].get("healthcheck")
             if name in ("app", "db", "nginx", "worker"):
                 # Swarm stops a container that is unhealthy, also one that is only busy.
-                expected |= {"timeout": "30s", "retries": 5}
+                expected |= {"timeout": "1m"}
                 expected["test"] = [
-                    text.replace("timeout=5)", "timeout=25)") for text in expected["test"]
+                    text.replace("timeout=5)", "timeout=55)") for text in expected["test"]
                 ]
             if name == "db":
                 expected["start_period"] = "1h"

@@ -110,3 +110,30 @@ def test_the_database_may_move_only_where_the_shell_says_so(ops, monkeypatch):
     for exported, is_moving in (({}, False), ({"MOVE_DB": "1"}, True)):
         monkeypatch.setattr(os, "environ", exported)
         assert ops.stack.Stack().is_moving == is_moving
+
+
+@pytest.mark.parametrize(("has", "refused"), [(4_000_000_000, True), (8_000_000_000, False)])
+def test_a_database_larger_than_its_node_is_refused(ops, monkeypatch, has, refused):
+    config = (
+        CONFIG
+        + """  db:
+    deploy:
+      resources:
+        reservations:
+          memory: "4294967296"
+"""
+    )
+    config = config.replace("networks:\n", "").replace(
+        "  backend:\n    internal: true\n  db: {}\n", ""
+    )
+    monkeypatch.setattr(ops.stack, "docker", lambda *words: config if words[0] == "stack" else "")
+    node = {"Description": {"Resources": {"MemoryBytes": has}}}
+    monkeypatch.setattr(ops.swarm, "node", {"a": node}.__getitem__)
+    monkeypatch.setattr(os, "environ", {"DB_NODE": "a", "BACKUP_IMAGE": "b", "NGINX_IMAGE": "n"})
+    release = object.__new__(ops.stack.Release)
+    release.has_db = True
+    if not refused:
+        return release.check_settings()
+    says = "DB_MEMORY is 4295 MB, and the node with the label db has 4000 MB."
+    with pytest.raises(ops.process.Refused, match=says):
+        release.check_settings()
