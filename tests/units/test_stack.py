@@ -114,18 +114,7 @@ def test_the_database_may_move_only_where_the_shell_says_so(ops, monkeypatch):
 
 @pytest.mark.parametrize(("has", "refused"), [(4_000_000_000, True), (8_000_000_000, False)])
 def test_a_database_larger_than_its_node_is_refused(ops, monkeypatch, has, refused):
-    config = (
-        CONFIG
-        + """  db:
-    deploy:
-      resources:
-        reservations:
-          memory: "4294967296"
-"""
-    )
-    config = config.replace("networks:\n", "").replace(
-        "  backend:\n    internal: true\n  db: {}\n", ""
-    )
+    config = 'services:\n  db:\n    reservations:\n      memory: "4294967296"\n'
     monkeypatch.setattr(ops.stack, "docker", lambda *words: config if words[0] == "stack" else "")
     node = {"Description": {"Resources": {"MemoryBytes": has}}}
     monkeypatch.setattr(ops.swarm, "node", {"a": node}.__getitem__)
