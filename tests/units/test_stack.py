@@ -126,3 +126,11 @@ def test_a_database_larger_than_its_node_is_refused(ops, monkeypatch, has, refus
     says = "DB_MEMORY is 4295 MB, and the node with the label db has 4000 MB."
     with pytest.raises(ops.process.Refused, match=says):
         release.check_settings()
+
+
+def test_processors_that_are_no_number_are_refused_before_anything_changes(ops, monkeypatch):
+    monkeypatch.setattr(ops.stack.Stack, "__init__", lambda _: None)
+    monkeypatch.setattr(os, "environ", {"DOMAIN": "x", "APP_CPUS": ".5", "DB_CPUS": "two"})
+    says = "DB_CPUS in .env is a number of processors, such as 1.5, not 'two'."
+    with pytest.raises(ops.process.Refused, match=says):
+        ops.stack.Release()
