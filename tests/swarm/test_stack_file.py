@@ -46,9 +46,9 @@ def test_health_checks_rights_and_secrets_are_the_same(files):
             if name in ("app", "db", "nginx", "worker"):
                 # Swarm stops a container that is unhealthy, also one that is only busy.
                 expected |= {"timeout": "1m"}
-                expected["test"] = [
-                    text.replace("timeout=5)", "timeout=55)") for text in expected["test"]
-                ]
+                longer = {"timeout=5)": "timeout=55)", "isready -q": "isready -q -t 55"}
+                for short, long in longer.items():
+                    expected["test"] = [text.replace(short, long) for text in expected["test"]]
             if name == "db":
                 expected["start_period"] = "1h"
             assert found == expected, name
